@@ -37,7 +37,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter and not is_worker(session.config):  # a report header would be hidden by -q
         for name in NEEDED:
-            reporter.write_line(f"{name} is " + ("set" if name in os.environ else "not set: tests that read it are skipped"))
+            reporter.write_line(
+                f"{name} is " + ("set" if name in os.environ else "not set: tests that read it are skipped")
+            )
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
