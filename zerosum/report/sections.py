@@ -1,0 +1,368 @@
+"""The sections of the page, each made from the record alone; what is missing is said in its place."""
+
+from __future__ import annotations
+
+import json
+import math
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from zerosum.report.html import Html, escape, join, missing, rows, tag
+from zerosum.report.names import describe
+from zerosum.report.pictures import embed
+from zerosum.report.plot import plot, short
+from zerosum.report.record import Points, Record, is_number
+
+STAGES = 16
+"""Grids embedded at most: the first, the last, and others spread evenly between them."""
+LARGEST = 1024
+"""Pixels on the longer side of an embedded grid."""
+GOOD = {"balanced", "healthy", "ok", "none"}
+GRAVE = {"critical", "severe", "error", "ill", "stop", "high", "grave"}
+
+
+def number(value: Any) -> str:
+    """A number with at most four digits that matter, or any other value as text."""
+    if not is_number(value):
+        return "–" if value is None else str(value)
+    if isinstance(value, int) or (math.isfinite(value) and value == int(value) and abs(value) >= 1000):
+        return f"{int(value):,}"
+    return f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 45 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600:,} h {whole % 3600 // 60} min"
+
+
+def find(tree: Any, *names: str) -> Any:
+    """The first value stored under one of `names`, anywhere in nested objects; None when there is none."""
+    if not isinstance(tree, Mapping):
+        return None
+    for name in names:
+        if tree.get(name) not in (None, "", [], {}):
+            return tree[name]
+    return next((value for child in tree.values() if (value := find(child, *names)) is not None), None)
+
+
+def title(record: Record) -> tuple[str, str]:
+    """(system, data) as words."""
+    data = record.config.get("data")
+    if isinstance(data, Mapping):
+        data = next((data[key] for key in ("name", "source", "data") if data.get(key)), None)
+    data = data if data is not None else find(record.config, "source", "data_name")
+    return str(find(record.config, "system") or record.folder.name), str(data or "data unknown")
+
+
+# --- header
+
+
+def tone(record: Record) -> str:
+    """The colour of the verdict: "good", "watch", "bad" or "unknown"."""
+    verdict = str(record.health.get("verdict") or "").lower()
+    if not verdict or verdict == "unknown":
+        return "unknown"
+    findings = [f for f in record.health.get("findings") or [] if isinstance(f, Mapping)]
+    if any(gravity(finding) == "bad" for finding in findings):
+        return "bad"
+    return "good" if verdict in GOOD else "watch"
+
+
+def gravity(finding: Mapping[str, Any]) -> str:
+    """The colour of one finding, from its severity: a word, or a number from 0 to 1."""
+    severity = finding.get("severity")
+    if is_number(severity):
+        return "bad" if severity >= 0.66 else "watch" if severity >= 0.33 else "note"
+    word = str(severity or "").lower()
+    return "bad" if word in GRAVE else "note" if word in ("info", "note", "low") else "watch"
+
+
+def header(record: Record) -> Html:
+    """The system, its data, the verdict, and the run in five numbers."""
+    system, data = title(record)
+    verdict = str(record.health.get("verdict") or "no verdict yet")
+    last = max(record.lines, key=lambda line: line["samples"], default={})
+    seconds = last.get("seconds")
+    score = next(iter(headline(record)), None)
+    facts = [
+        ("samples shown", short(last["samples"]) if last else None),
+        ("time", duration(seconds) if is_number(seconds) and math.isfinite(seconds) else None),
+        (score[0], number(score[1])) if score else ("", None),
+        ("seed", find(record.config, "seed")),
+        ("device", find(record.config, "device", "accelerator")),
+    ]
+    tiles = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts if value is not None]
+    return tag(
+        "header",
+        tag("p", "zerosum run report", class_="over"),
+        tag("h1", system, tag("span", " on ", class_="on"), data),
+        tag("p", tag("span", verdict, class_=f"badge {tone(record)}"), class_="verdict"),
+        tag("dl", *tiles, class_="tiles") if tiles else None,
+    )
+
+
+def headline(record: Record) -> list[tuple[str, float]]:
+    """The scores to name first: of the last full evaluation, or else of the last snapshot."""
+    values = record.scores.get("values")
+    if not isinstance(values, Mapping) or not values:
+        values = {name: points[-1][1] for name, points in record.curves("scores").items()}
+    return [(str(name), value) for name, value in values.items() if is_number(value)]
+
+
+def problems(record: Record) -> Html:
+    """What of the run folder is missing or broken."""
+    if not record.problems:
+        return Html()
+    return tag("aside", tag("ul", *(tag("li", text) for text in record.problems.values())), class_="problems")
+
+
+# --- pictures
+
+
+def pictures(record: Record) -> Html:
+    """The latest grid, large, with a slider through the earlier ones."""
+    stages, broken = [], []
+    step = max(1.0, (len(record.grids) - 1) / (STAGES - 1))
+    chosen = [record.grids[round(i * step)] for i in range(min(len(record.grids), STAGES))]
+    for grid in chosen:
+        try:
+            address, width = embed(grid.path, LARGEST)
+        except (OSError, SyntaxError):  # Pillow's PNG reader raises either
+            broken.append(grid.path.name)
+            continue
+        stages.append((f"{short(grid.samples)} samples", address, width))
+    note = missing(f"{', '.join(broken)} cannot be read and is left out.") if broken else None
+    if not stages:
+        return section(
+            "Samples", "samples", note or missing("No pictures yet: the first is drawn at the first snapshot.")
+        )
+    label, address, width = stages[-1]
+    crisp = "crisp" if width < 480 else None  # small pictures are enlarged without blur
+    figure = tag(
+        "figure",
+        tag("img", src=address, alt=f"generated samples after {label}", id="stage", class_=crisp),
+        tag("figcaption", tag("span", label, id="stage-label"), class_="stage"),
+        class_="hero",
+    )
+    if len(stages) == 1:
+        return section("Samples", "samples", figure, note)
+    strip = [
+        tag("button", tag("img", src=a, alt=text, class_=crisp), tag("span", text), type="button")
+        for text, a, _ in stages
+    ]
+    slider = tag(
+        "input",
+        type="range",
+        id="slider",
+        min=0,
+        max=len(stages) - 1,
+        value=len(stages) - 1,
+        aria_label="samples shown",
+    )
+    same = "Every picture shows the same latent vectors, so that it can be followed how each sample takes shape."
+    return section("Samples", "samples", figure, slider, tag("div", *strip, class_="strip"), tag("p", same), note)
+
+
+# --- scores
+
+
+def scores(record: Record) -> Html:
+    """The last full evaluation beside its floor, its protocol, and the scores of the snapshots."""
+    values = record.scores.get("values")
+    if not isinstance(values, Mapping) or not values:
+        body = missing(f"No full evaluation yet: run zerosum evaluate {record.folder}")
+    else:
+        body = join([_score_table(record), _protocol(record.scores.get("protocol"))])
+    floor = _mapping(record.scores.get("floor"))
+    plots = []
+    for name, points in record.curves("scores").items():
+        direction, words = describe(name)
+        note = f"{words} ({direction} is better)" if direction else words or None
+        lowest = floor.get(name)
+        plots.append(plot(name, {name: points}, note=note, floor=lowest if is_number(lowest) else None))
+    return section("Scores", "scores", body, tag("div", *plots, class_="plots") if plots else None)
+
+
+def _score_table(record: Record) -> Html:
+    floor = _mapping(record.scores.get("floor"))
+    body = []
+    for name, value in record.scores["values"].items():
+        direction, words = describe(str(name))
+        arrow = {"lower": "↓ lower", "higher": "↑ higher"}.get(direction or "", "")
+        cells = [
+            tag("th", name, tag("small", words) if words else None, scope="row"),
+            tag("td", tag("b", _spread(value)), class_="n"),
+            tag("td", _spread(floor[name]) if name in floor else "–", class_="n"),
+            tag("td", arrow),
+        ]
+        body.append(tag("tr", *cells))
+    head = tag(
+        "tr", tag("th", "score"), tag("th", "value", class_="n"), tag("th", "floor", class_="n"), tag("th", "better")
+    )
+    table = tag("table", tag("thead", head), tag("tbody", *body), class_="scores")
+    hint = "The floor is what real samples score against other real samples: as good as this data and protocol allow."
+    return join([tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if floor else None])
+
+
+def _spread(value: Any) -> str:
+    """A score as text; {"mean": ..., "std": ...} as mean ± spread."""
+    if isinstance(value, Mapping):
+        middle, spread = (
+            value.get("mean", value.get("value")),
+            value.get("std", value.get("spread", value.get("error"))),
+        )
+        return number(middle) + (f" ± {number(spread)}" if spread is not None else "")
+    return number(value)
+
+
+def _protocol(protocol: Any) -> Html:
+    if not isinstance(protocol, Mapping) or not protocol:
+        return missing("The protocol of these scores was not stored: don't compare them with others.")
+    return tag("details", tag("summary", "Protocol: how these scores were measured"), rows(flat(protocol)))
+
+
+# --- curves
+
+
+def curves(record: Record) -> Html:
+    """Losses, gradient norms, what the discriminator sees, and speed."""
+    if not record.of_kind("log"):
+        return section("Curves", "curves", missing(record.problems.get("metrics.jsonl", "No log lines yet.")))
+    names = list(record.curves("log"))
+    losses = [n for n in names if "/" in n and n.rpartition("/")[2] != "gradient" and not _of_discriminator(n)]
+    plots = []
+    for player in dict.fromkeys(name.partition("/")[0] for name in losses):
+        terms = _some(record.curves("log"), [name for name in losses if name.partition("/")[0] == player])
+        plots.append(plot(f"Loss of {player}", terms, note="by term"))
+    if gradients := _some(record.curves("log"), [n for n in names if n.rpartition("/")[2] == "gradient"]):
+        plots.append(plot("Gradient norms", gradients, note="of each player, before clipping", log=True))
+    watched = {**record.curves("log", _of_discriminator), **record.curves("health", _of_discriminator)}
+    if watched:
+        plots.append(plot("Discriminator accuracy", watched, note="1/2: cannot tell; 1: sure", span=(0.0, 1.0)))
+    seen = {*losses, *gradients, *watched}
+    for name in [n for n in names if n not in seen]:
+        plots.append(plot(name, {name: record.curves("log")[name]}))
+    for name, points in record.curves("health", lambda n: n not in watched).items():
+        plots.append(plot(name, {name: points}, note="watched by the health check"))
+    intro = tag(
+        "p", "Over samples shown. The line is the mean, the band the range. Point at a curve to read its values."
+    )
+    return section("Curves", "curves", intro, tag("div", *plots, class_="plots"), _not_finite(record))
+
+
+def _of_discriminator(name: str) -> bool:
+    return "accuracy" in name.lower()
+
+
+def _some(found: dict[str, Points], names: Iterable[str]) -> dict[str, Points]:
+    return {name: found[name] for name in names}
+
+
+def _not_finite(record: Record) -> Html | None:
+    first = {
+        name: next(samples for samples, value in points if not math.isfinite(value))
+        for name, points in record.curves("log").items()
+        if any(not math.isfinite(value) for _, value in points)
+    }
+    if not first:
+        return None
+    return missing("Not finite: " + ", ".join(f"{name} from {short(at)} samples" for name, at in first.items()) + ".")
+
+
+# --- health
+
+
+def health(record: Record) -> Html:
+    """The verdict and each finding with its evidence and advice, and the events of the run."""
+    findings = [finding for finding in record.health.get("findings") or [] if isinstance(finding, Mapping)]
+    if not record.health:
+        body = missing(record.problems.get("health.json", "No verdict yet."))
+    elif not findings:
+        body = tag("p", "Nothing was found that needs your attention.", class_="fine")
+    else:
+        body = join(_finding(finding) for finding in findings)
+    events = [tag("li", tag("b", short(line["samples"])), " ", _sentence(line)) for line in record.of_kind("event")]
+    timeline = join([tag("h3", "Events"), tag("ol", *events, class_="events")]) if events else None
+    return section("Health", "health", body, timeline)
+
+
+def _finding(finding: Mapping[str, Any]) -> Html:
+    at = finding.get("samples")
+    severity = finding.get("severity")
+    evidence = finding.get("evidence")
+    proof = rows(flat(evidence)) if isinstance(evidence, Mapping) else tag("p", _text(evidence))
+    name = str(finding.get("illness") or "finding").replace("_", " ")
+    meta = [number(severity) if severity is not None else None, f"at {short(at)} samples" if is_number(at) else None]
+    return tag(
+        "article",
+        tag("h3", name, tag("small", " · ".join(filter(None, meta)))),
+        tag("h4", "Evidence"),
+        proof,
+        tag("h4", "Advice"),
+        tag("p", _text(finding.get("advice"))),
+        class_=f"finding {gravity(finding)}",
+    )
+
+
+def _sentence(line: Mapping[str, Any]) -> str:
+    rest = {name: value for name, value in line.items() if name not in ("kind", "samples", "seconds")}
+    return " · ".join(str(v) if isinstance(v, str) else f"{name} {_text(v)}" for name, v in rest.items())
+
+
+# --- settings
+
+
+def settings(record: Record) -> Html:
+    """The resolved command, every setting, the versions, and what is known of the data."""
+    if not record.config:
+        return section("Settings", "settings", missing(record.problems.get("config.json", "config.json is empty.")))
+    config = dict(record.config)
+    command = config.pop("command", None)
+    parts: list[Html] = []
+    if command:
+        text = shlex.join(map(str, command)) if isinstance(command, list) else str(command)
+        parts.append(join([tag("h3", "The resolved command"), tag("pre", tag("code", text))]))
+    data = config.pop("data", None)
+    if data is not None:
+        facts = flat(data) if isinstance(data, Mapping) else [("source", str(data))]
+        parts.append(join([tag("h3", "Data"), rows(facts)]))
+    for name in [key for key, value in config.items() if isinstance(value, Mapping) and value]:
+        table = rows(flat(config.pop(name)))
+        parts.append(tag("details", tag("summary", str(name).replace("_", " ").capitalize()), table))
+    if config:
+        parts.append(tag("details", tag("summary", "This run"), rows(flat(config)), open="open"))
+    return section("Settings", "settings", *parts)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text) pairs."""
+    found = []
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found += flat(value, f"{prefix}{name}.")
+        else:
+            found.append((f"{prefix}{name}", _text(value)))
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(item, str | int | float) for item in value):
+        return ", ".join(map(str, value))
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str)
+    return "off" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def section(heading: str, anchor: str, *children: Html | None) -> Html:
+    """A section of the page with its heading."""
+    return tag("section", tag("h2", heading), *(escape(child) for child in children if child is not None), id=anchor)
