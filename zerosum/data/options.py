@@ -1,0 +1,69 @@
+"""The options of a data set: `--data.resolution`, `--data.labels` ... on the command line. Needs no torch."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from zerosum.core.errors import BadOption
+
+Resize = Literal["lanczos", "bicubic", "bilinear", "box"]
+Fit = Literal["crop", "stretch", "pad"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """How samples are read, made equal in shape, and checked."""
+
+    resolution: int | str | None = None
+    """Size in pixels: one number for a square, or HEIGHTxWIDTH such as 48x64. Left out: the images' own size where all have the
+    same, else 64."""
+    channels: int | None = None
+    """1 (grey), 3 (colour) or 4 (colour and transparency). Left out: what most of the images have."""
+    bits: Literal[8, 16] | None = None
+    """Bits per value. Left out: 16 where most of the images have 16, else 8."""
+    resize: Resize = "lanczos"
+    """Filter of the resize, always antialiased."""
+    fit: Fit = "crop"
+    """What to do about another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4 channels)."""
+    labels: str | None = None
+    """A file with the labels (csv with the columns file and label, or dataset.json), or the name of the label column of a parquet
+    file or hub data set. Left out: class folders, labels.csv or dataset.json, or a column called label or class."""
+    unlabelled: bool = False
+    """Ignore all labels."""
+    column: str | None = None
+    """The column with the images, in a parquet file or hub data set. Left out: a column called image, or the only one that can be."""
+    flip: bool = False
+    """Mirror a random half of the training images left to right."""
+    limit: int | None = None
+    """Use at most this many training samples, and at most as many test samples: a fixed random choice."""
+    strict: bool = False
+    """Stop at unusable files instead of going on without them."""
+    check: Literal["full", "headers"] = "full"
+    """Decode every file while checking, or only look at its beginning (for sets that are too large to be held in memory)."""
+    max_pixels: int = 100_000_000
+    """Refuse images with more pixels than this (a small file can claim to be enormous)."""
+    memory: float | None = None
+    """Gigabytes of memory the decoded images may take; larger sets are decoded while training. Left out: a quarter of the RAM."""
+
+    def __post_init__(self) -> None:
+        size = self.size
+        if size is not None and not all(1 <= side <= 16384 for side in size):
+            raise BadOption(f"--data.resolution is {self.resolution}; it must be between 1 and 16384 pixels.")
+        if self.channels not in (None, 1, 3, 4):
+            raise BadOption(f"--data.channels is {self.channels}; it must be 1 (grey), 3 (colour) or 4 (with transparency).")
+        for name in ("limit", "max_pixels", "memory"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise BadOption(f"--data.{name.replace('_', '-')} is {value}; it must be more than 0.")
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """(height, width) asked for, or None."""
+        if self.resolution is None:
+            return None
+        match = re.fullmatch(r"(\d+)(?:x(\d+))?", str(self.resolution))
+        if match is None:
+            raise BadOption(f"--data.resolution is {self.resolution!r}; give one number (64) or HEIGHTxWIDTH (48x64).")
+        return int(match[1]), int(match[2] or match[1])

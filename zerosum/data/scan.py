@@ -1,0 +1,262 @@
+"""The check of files: every one is read, hashed and decoded by a pool of threads; what is wrong with each is reported."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from zerosum.core.errors import BadData
+from zerosum.data.encodings import ImageEncoding
+from zerosum.data.files import Header, Unusable, decode, header, open_image, own_limit
+from zerosum.data.found import Files, Item
+from zerosum.data.labels import used_labels
+from zerosum.data.options import Data
+from zerosum.data.report import Report
+from zerosum.data.spec import Spec
+
+DEFAULT_SIZE = 64
+ODD = 4
+"""A side is odd where it is this many times longer or shorter than the median's."""
+EDGE = 65_536
+"""Bytes at each end of a file that stand for its content where only headers are checked."""
+SHOW_FROM = 2_000
+"""Files from which on a progress bar is shown."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file whose header is good."""
+
+    item: Item
+    digest: bytes
+    """sha256 of the content."""
+    header: Header
+
+
+@dataclass
+class CheckedFiles:
+    """The good files of a source, how they are encoded, and, where they fit into memory, their pixels (n, c, h, w)."""
+
+    report: Report
+    good: list[Checked]
+    encoding: ImageEncoding
+    labels: np.ndarray | None
+    class_names: list[str]
+    pixels: np.ndarray | None
+
+
+class FileReader:
+    """Decodes one file of a list, for a StreamingStore."""
+
+    def __init__(self, files: Sequence[Checked], encoding: ImageEncoding, max_pixels: int):
+        self.files, self.encoding, self.max_pixels = files, encoding, max_pixels
+
+    def __call__(self, index: int) -> np.ndarray:
+        """(c, h, w) of the file at `index`. Raises BadData where it has become unusable since it was checked."""
+        item = self.files[index].item
+        try:
+            return self.encoding.pixels(decode(item.read(), self.max_pixels))
+        except (Unusable, OSError) as error:
+            raise BadData(
+                f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and remove what it lists."
+            ) from error
+
+
+def check_files(found: Files, options: Data) -> CheckedFiles:
+    """Check all files of a source, decide how they are encoded, and decode them.
+
+    Raises:
+        BadData: nothing is usable, or (options.strict) something is not."""
+    report = Report(found.name, notes=found.notes, problems=list(found.problems))
+    items = _preselected(_labelled(found, report, options), options.limit)
+    report.total += len(items)
+    with own_limit():
+        good = _scan(items, report, options)
+        _stop_if_unusable(report, good, options)
+        encoding = _encoding(good, report, options)
+        decoded = len(good) * int(np.prod(encoding.spec.shape)) * encoding.bits // 8
+        keep = decoded <= memory_limit(options)
+        kept, pixels = _decode(good, encoding, report, options, keep)
+    if not keep:
+        report.notes.append(f"decoded they would take {decoded / 2**30:.2f} GB: images are decoded while training (--data.memory)")
+        if options.check == "headers":
+            report.notes.append("only the headers were checked; the fingerprint covers 64 KiB at both ends of each file")
+    good = [good[index] for index in kept]
+    _stop_if_unusable(report, good, options)
+    _odd_sizes(good, report)
+    report.duplicates([one.item.name for one in good], [one.digest for one in good])
+    report.usable = len(good)
+    values = None if any(one.item.label is None for one in good) else [one.item.label for one in good if one.item.label is not None]
+    labels, class_names = used_labels(values, found.class_names, options, report.notes)
+    spec = Spec(encoding.spec.shape, len(class_names))
+    return CheckedFiles(report, good, ImageEncoding(spec, encoding.resize, encoding.fit, encoding.bits), labels, class_names, pixels)
+
+
+def memory_limit(options: Data) -> float:
+    """Bytes that the decoded images may take."""
+    if options.memory is not None:
+        return options.memory * 2**30
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+
+
+def _labelled(found: Files, report: Report, options: Data) -> list[Item]:
+    """Without the files that have no label though others have one; they could not be trained on together."""
+    without = [item for item in found.items if item.label is None]
+    if options.unlabelled or not without or len(without) == len(found.items):
+        return found.items
+    for item in without:
+        report.add(item.name, "unlabelled", "it has no label, others have one", "left out (--data.unlabelled keeps all)")
+    report.total += len(without)
+    return [item for item in found.items if item.label is not None]
+
+
+def _preselected(items: list[Item], limit: int | None) -> list[Item]:
+    """With a limit, only as many files as are needed for it (in each split, or for both halves of a split of ours) are read."""
+    if limit is None:
+        return items
+    own = any(item.split in ("test", "val") for item in items)
+    count = limit if own else limit + max(1, limit // 9 + 1)
+    chosen: set[int] = set()
+    for split in {item.split for item in items}:
+        members = [index for index, item in enumerate(items) if item.split == split]
+        chosen.update(sorted(members, key=lambda index: hashlib.sha256(items[index].name.encode()).digest())[:count])
+    return [items[index] for index in sorted(chosen)]
+
+
+def _scan(items: list[Item], report: Report, options: Data) -> list[Checked]:
+    """Read the header of each file, and hash its content."""
+
+    def look(item: Item) -> Checked | Unusable:
+        try:
+            content = item.read()
+            head = header(open_image(content, options.max_pixels))
+        except Unusable as error:
+            return error
+        except OSError as error:
+            return Unusable("unreadable", error.strerror or str(error))
+        except Exception as error:  # a hostile file can make a decoder raise anything
+            return Unusable("broken", f"{type(error).__name__}: {error}")
+        if head.height * head.width == 1:
+            return Unusable("single pixel", "it is 1 x 1 pixel")
+        if options.check == "headers" and len(content) > 2 * EDGE:
+            content = f"{len(content)}".encode() + content[:EDGE] + content[-EDGE:]
+        return Checked(item, hashlib.sha256(content).digest(), head)
+
+    good = []
+    for item, result in zip(items, _in_threads(look, items, "checking"), strict=True):
+        if isinstance(result, Unusable):
+            report.add(item.name, result.kind, str(result), "left out")
+        else:
+            good.append(result)
+    return good
+
+
+def _encoding(good: list[Checked], report: Report, options: Data) -> ImageEncoding:
+    """One size, channel count and number of bits for all: what was asked for, else what the files have."""
+    channels = options.channels or _most_common([one.header.channels for one in good])
+    bits = options.bits or _most_common([one.header.bits for one in good])
+    sizes = {(one.header.height, one.header.width) for one in good}
+    if options.size is not None:
+        height, width = options.size
+    elif len(sizes) == 1:
+        height, width = next(iter(sizes))
+    else:
+        height = width = DEFAULT_SIZE
+        report.notes.append(
+            f"the images have {len(sizes):,} different sizes; they are resized to {DEFAULT_SIZE} x {DEFAULT_SIZE} pixels "
+            f"({options.resize}, fit: {options.fit}); choose with --data.resolution"
+        )
+    mode = {1: "grey", 3: "RGB", 4: "RGBA"}
+    for one in good:
+        changes = list(one.header.conversions)
+        if one.header.channels != channels:
+            changes.append(f"{mode[one.header.channels]} made {mode[channels]}")
+        if one.header.bits != bits:
+            changes.append(f"{one.header.bits} bits made {bits}")
+        if changes:
+            report.add(one.item.name, "converted", ", ".join(changes), "converted and kept")
+    return ImageEncoding(Spec((channels, height, width)), options.resize, options.fit, bits)
+
+
+def _most_common(values: list[int]) -> int:
+    """The most frequent value; of several, the largest, which loses nothing."""
+    counts = Counter(values)
+    return max(counts, key=lambda value: (counts[value], value))
+
+
+def _decode(
+    good: list[Checked], encoding: ImageEncoding, report: Report, options: Data, keep: bool
+) -> tuple[list[int], np.ndarray | None]:
+    """Decode all files: the indices of those that could be, and their pixels if they are kept."""
+    if not keep and options.check == "headers":
+        return list(range(len(good))), None
+    dtype = np.uint16 if encoding.bits == 16 else np.uint8
+    pixels = np.empty((len(good) if keep else 0, *encoding.spec.shape), dtype)
+
+    def one(index: int) -> Unusable | None:
+        try:
+            array = decode(good[index].item.read(), options.max_pixels)
+        except Unusable as error:
+            return error
+        except OSError as error:
+            return Unusable("unreadable", error.strerror or str(error))
+        if keep:
+            pixels[index] = encoding.pixels(array)
+        return None
+
+    kept = []
+    for index, error in enumerate(_in_threads(one, range(len(good)), "decoding")):
+        if error is None:
+            kept.append(index)
+        else:
+            report.add(good[index].item.name, error.kind, str(error), "left out")
+    if not keep:
+        return kept, None
+    return kept, pixels if len(kept) == len(good) else pixels[kept]
+
+
+def _odd_sizes(good: list[Checked], report: Report) -> None:
+    sizes = np.array([(one.header.height, one.header.width) for one in good])
+    median = np.median(sizes, axis=0)
+    odd = ((sizes > ODD * median) | (sizes * ODD < median)).any(axis=1)
+    for index in np.flatnonzero(odd):
+        height, width = sizes[index]
+        problem = f"{width} x {height} pixels, where the median is {median[1]:g} x {median[0]:g}"
+        report.add(good[index].item.name, "odd size", problem, "resized like the others and kept")
+
+
+def _stop_if_unusable(report: Report, good: list[Checked], options: Data) -> None:
+    bad = report.unusable
+    if good and not (options.strict and bad):
+        return
+    listed = "; ".join(f"{problem.file}: {problem.problem}" for problem in bad[:20])
+    more = f"; and {len(bad) - 20:,} more" if len(bad) > 20 else ""
+    if not good:
+        raise BadData(f"{report.source} holds no usable image. {listed}{more}".rstrip() or report.source)
+    raise BadData(f"{report.source} has {len(bad):,} unusable files, and --data.strict is set. {listed}{more}")
+
+
+def _in_threads(function: Callable[[T], R], over: Sequence[T], doing: str) -> Iterable[R]:
+    """`function` of each element, in order, by a pool of threads, with a progress bar where there are many."""
+    pieces = [over[start : start + 64] for start in range(0, len(over), 64)]
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    progress = Progress(*columns, console=Console(stderr=True), transient=True, disable=len(over) < SHOW_FROM)
+    results: list[R] = []
+    with progress, ThreadPoolExecutor(min(16, 2 * (os.cpu_count() or 1))) as pool:
+        task = progress.add_task(doing, total=len(over))
+        for piece in pool.map(lambda part: [function(one) for one in part], pieces):
+            results += piece
+            progress.update(task, advance=len(piece))
+    return results

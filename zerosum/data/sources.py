@@ -1,0 +1,80 @@
+"""Which source a user means: a built-in name, a folder, an archive, a table, an array, or a Hugging Face data set."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+import numpy as np
+
+from zerosum.core.errors import BadData
+from zerosum.data import builtin
+from zerosum.data.arrays import from_array, read_npz
+from zerosum.data.found import Found
+from zerosum.data.options import Data
+
+Source = str | os.PathLike[str] | np.ndarray | tuple[np.ndarray, np.ndarray]
+
+
+def find(source: Source, options: Data) -> Found:
+    """What `source` holds, not yet checked or decoded. Raises BadData where there is no such thing."""
+    if isinstance(source, np.ndarray):
+        return from_array(source)
+    if isinstance(source, tuple):
+        if len(source) != 2:
+            raise BadData(f"a tuple of {len(source)} was given as data; expected (images, labels).")
+        return from_array(np.asarray(source[0]), np.asarray(source[1]))
+    text = os.fspath(source)
+    if text in builtin.BY_NAME:
+        return builtin.BY_NAME[text](options)
+    if text.startswith("stacked_mnist:"):
+        return builtin.stacked_mnist(options, text.removeprefix("stacked_mnist:"))
+    if text.startswith("hf://"):
+        from zerosum.data.hub import read_hub
+
+        return read_hub(text, options)
+    return _find_path(Path(text), text, options)
+
+
+def _find_path(path: Path, text: str, options: Data) -> Found:
+    try:
+        exists, is_folder = path.exists(), path.is_dir()
+    except (OSError, ValueError) as error:
+        raise BadData(f"{text!r} cannot be a path: {error}.") from error
+    if not exists:
+        near = difflib.get_close_matches(text, builtin.BY_NAME, n=2, cutoff=0.6)
+        hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        raise BadData(
+            f"there is no file, folder or built-in data set called {text!r}. {hint}Built-in: {', '.join(builtin.BY_NAME)}. "
+            "A Hugging Face data set is written hf://owner/name."
+        )
+    if is_folder:
+        from zerosum.data.folders import read_folder
+
+        return read_folder(path, options)
+    kind = path.suffix.lower()
+    if kind == ".npz":
+        return read_npz(path)
+    if kind == ".npy":
+        return _read_npy(path)
+    if kind == ".parquet":
+        from zerosum.data.tables import read_parquet
+
+        return read_parquet([path], options)
+    if kind == ".zip":
+        from zerosum.data.archives import read_zip
+
+        return read_zip(path, options)
+    if ".tar" in path.name.lower() or kind == ".tgz":
+        from zerosum.data.archives import read_tar
+
+        return read_tar(path, options)
+    raise BadData(f"{path} is not a kind of data set that can be read: expected a folder, .zip, .tar, .npz, .npy or .parquet.")
+
+
+def _read_npy(path: Path) -> Found:
+    try:
+        return from_array(np.load(path, allow_pickle=False), None, str(path), path.stem)
+    except (ValueError, OSError, EOFError) as error:
+        raise BadData(f"{path} cannot be read as npy ({error}).") from error

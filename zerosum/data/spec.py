@@ -1,0 +1,86 @@
+"""What the data says about itself, and the interfaces that everything above relies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from zerosum.data.report import Report
+
+Batch = dict[str, Tensor]
+"""Named tensors; every one has the samples on axis 0. Images: "image" float32 (n, c, h, w) in [-1, 1], "label" int64 (n,)."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one encoded sample looks like. The data states it; the networks are built from it."""
+
+    shape: tuple[int, ...]
+    """(channels, height, width) of an image, (coordinates,) of a point."""
+    classes: int = 0
+    """Number of classes; 0 means that there are no labels."""
+    kind: str = "image"
+    """"image" or "points"."""
+
+
+class Encoding(Protocol):
+    """An invertible map between data as its user knows it and tensors as networks want them."""
+
+    spec: Spec
+
+    def encode(self, raw: Any) -> Batch:
+        """Raw samples to a batch."""
+        ...
+
+    def decode(self, batch: Batch) -> Any:
+        """A batch (or what a generator made: {"image": ...}) back to what the user knows: a list of PIL images, an array."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """All that `from_json` needs to make this encoding again, with its "kind"."""
+        ...
+
+
+class Store(Protocol):
+    """Encoded samples that can be fetched by index, on some device."""
+
+    labels: Tensor | None
+    """int64 (n,) on the CPU, or None."""
+
+    def __len__(self) -> int: ...
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """The samples at `indices` (int64 (m,), CPU), normalised to float32; those where `flip` (bool (m,)) is set mirrored."""
+        ...
+
+    def prefetch(self, indices: Tensor) -> None:
+        """A hint that these are fetched next; a store in memory ignores it."""
+        ...
+
+    def to(self, device: Any) -> Store:
+        """The same store, delivering to `device` (kept there where it fits)."""
+        ...
+
+
+@dataclass
+class Dataset:
+    """A data set, checked, split and encoded: what `zerosum.data.load` gives and training and measuring take."""
+
+    name: str
+    spec: Spec
+    encoding: Encoding
+    train: Store
+    test: Store | None
+    """Held-out samples, never trained on: the data's own test split, or a tenth set apart."""
+    fingerprint: str
+    """sha256 over the content; names caches and is written into every run."""
+    class_names: list[str]
+    flip: bool = False
+    """Mirror half of the training samples."""
+    notes: list[str] | None = None
+    """What was left out or changed, one line each, for the person who started the training."""
+    report: Report | None = None
+    """Everything the data check found; None for data sets that were put together by hand."""

@@ -1,0 +1,111 @@
+"""Stores: encoded samples fetched by index, from memory or decoded while training. Which index comes when is not theirs to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zerosum.data.encodings import normalise, to_tensor
+from zerosum.data.spec import Batch
+
+
+class MemoryStore:
+    """All samples in one tensor: uint8 or int16 (less 32768) images (n, c, h, w), or float32 points (n, d)."""
+
+    def __init__(self, values: Tensor, labels: Tensor | None = None, device: torch.device | str = "cpu"):
+        self.values, self.labels, self.device = values, labels, torch.device(device)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set mirrored."""
+        chosen = self.values.index_select(0, indices.to(self.values.device, non_blocking=True))
+        return _batch(chosen, self.labels, indices, flip, self.device)
+
+    def prefetch(self, indices: Tensor) -> None:
+        """Nothing to do: everything is here."""
+
+    def to(self, device: Any) -> MemoryStore:
+        """The same samples delivered to `device`, and kept there where they take less than half of its free memory."""
+        device = torch.device(device)
+        values = self.values
+        if device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(device)
+            if values.nbytes < free / 2:
+                values = values.to(device)
+        elif device.type != "cpu":
+            values = values.to(device)
+        return MemoryStore(values, self.labels, device)
+
+
+class StreamingStore:
+    """Samples decoded on demand by a pool of threads.
+
+    Args:
+        read: gives the stored pixels (c, h, w), uint8 or uint16, of the sample at an index; called in several threads.
+        count: how many samples there are.
+        ahead: how many prefetched samples are held at most; further hints are ignored.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int], np.ndarray],
+        count: int,
+        labels: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        threads: int = 4,
+        ahead: int = 1024,
+    ):
+        self.read, self.count, self.labels, self.device = read, count, labels, torch.device(device)
+        self.threads, self.ahead = threads, ahead
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="zerosum-decode")
+        self._waiting: dict[int, Future[np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set mirrored."""
+        wanted = indices.tolist()
+        for index in wanted:
+            if not 0 <= index < self.count:
+                raise IndexError(f"sample {index} of {self.count}")
+        futures = {index: self._waiting.pop(index, None) or self._pool.submit(self.read, index) for index in dict.fromkeys(wanted)}
+        chosen = to_tensor(np.stack([futures[index].result() for index in wanted]))
+        return _batch(chosen, self.labels, indices, flip, self.device)
+
+    def prefetch(self, indices: Tensor) -> None:
+        """Start decoding the samples at `indices`, which are fetched next."""
+        for index in indices.tolist():
+            if len(self._waiting) >= self.ahead:
+                return
+            if index not in self._waiting:
+                self._waiting[index] = self._pool.submit(self.read, index)
+
+    def to(self, device: Any) -> StreamingStore:
+        """The same samples, delivered to `device`."""
+        return StreamingStore(self.read, self.count, self.labels, device, self.threads, self.ahead)
+
+
+def subset(store: MemoryStore, indices: Sequence[int]) -> MemoryStore:
+    """A store with only the samples at `indices`, in that order."""
+    chosen = torch.as_tensor(indices, dtype=torch.int64)
+    return MemoryStore(store.values[chosen], None if store.labels is None else store.labels[chosen], store.device)
+
+
+def _batch(chosen: Tensor, labels: Tensor | None, indices: Tensor, flip: Tensor | None, device: torch.device) -> Batch:
+    images = normalise(chosen.to(device, non_blocking=True))
+    if flip is not None and images.ndim == 4:
+        where = flip.to(device).nonzero().squeeze(1)
+        if len(where):
+            images[where] = images[where].flip(-1)
+    batch = {"image": images}
+    if labels is not None:
+        batch["label"] = labels[indices].to(device, non_blocking=True)
+    return batch
