@@ -1,0 +1,78 @@
+"""The stream of encoded batches on the device. What comes next depends only on (seed, samples so far)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zerosum.core import randomness
+from zerosum.core.errors import BadOption
+from zerosum.core.latents import Latent
+from zerosum.data.spec import Batch, Store
+from zerosum.training.arena import Arena
+
+
+class Batches:
+    """Iterator over batches: data in an order fixed by the seed, with the noise that the game asks for.
+
+    Order and noise are those of the whole batch; each process takes its own slice, so two processes see what one would.
+
+    Args:
+        store: the training samples.
+        batch_size: over all processes.
+        noise: name -> distribution of what each batch brings besides data.
+        seed: decides everything.
+        arena: device, rank and number of processes.
+        samples: how many samples were shown before.
+        flip: mirror half of the images.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        batch_size: int,
+        noise: dict[str, Latent],
+        seed: tuple[int | str, ...],
+        arena: Arena,
+        samples: int = 0,
+        flip: bool = False,
+    ):
+        if batch_size % arena.world:
+            raise BadOption(f"--run.batch-size {batch_size} cannot be shared equally by {arena.world} processes; choose a multiple.")
+        self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
+        self.batch_size, self.samples, self.flip = batch_size, samples, flip
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Batch:
+        """The next batch: data and noise, on the device, this process's share of it."""
+        start, share = self.samples, self.batch_size // self.arena.world
+        mine = slice(self.arena.rank * share, (self.arena.rank + 1) * share)
+        indices = self.order(start, self.batch_size)[mine]
+        flip = None
+        if self.flip:
+            flip = torch.rand(self.batch_size, generator=randomness.generator("cpu", *self.seed, "flip", start))[mine] < 0.5
+        batch = self.arena.place(self.store.fetch(indices, flip))
+        draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
+        for name, latent in self.noise.items():
+            batch[name] = latent.draw(self.batch_size, draw)[mine]
+        self.samples += self.batch_size
+        self.arena.samples = self.samples
+        self.store.prefetch(self.order(self.samples, self.batch_size)[mine])
+        return batch
+
+    def order(self, start: int, count: int) -> Tensor:
+        """Indices (count,) of the samples at positions start, start + 1, ... of the endless shuffled stream."""
+        n = len(self.store)
+        pieces = []
+        while count:
+            epoch, offset = divmod(start, n)
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, randomness.permutation(n, *self.seed, "epoch", epoch)
+            piece = self._order[offset : offset + count]
+            pieces.append(piece)
+            start, count = start + len(piece), count - len(piece)
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces)

@@ -1,0 +1,208 @@
+"""The artifact that leaves training: all that is needed to make samples, and nothing that was needed to train."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.core import discovery, files, randomness
+from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.latents import Latent, Normal
+from zerosum.core.settings import from_json, to_json
+from zerosum.data.spec import Encoding, Spec
+
+Given = dict[str, Any]
+
+
+class TrainedGenerator(nn.Module):
+    """Networks, latent distribution, encoding and facts of a trained system.
+
+    Args:
+        network: maps z (n, latent.size), and labels (n,) where `conditional`, to encoded samples (n, *spec.shape).
+        latent: the distribution of z.
+        spec: what one encoded sample looks like.
+        conditional: whether the network takes labels.
+
+    Attributes:
+        encoding: turns encoded samples into what the user knows; set by the training that made this.
+        facts: where it comes from: system, config, data, samples shown, seed, versions.
+    """
+
+    def __init__(self, network: nn.Module, latent: Latent, spec: Spec, *, conditional: bool = False):
+        super().__init__()
+        self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self.latent, self.spec, self.conditional = latent, spec, conditional
+        self.encoding: Encoding | None = None
+        self.facts: dict[str, Any] = {}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes it was trained on; empty without labels."""
+        return list(self.facts.get("data", {}).get("class_names", []))
+
+    def forward(self, z: Tensor, given: Given | None = None, truncation: float = 1.0) -> Tensor:
+        """Encoded samples (n, *spec.shape), images in [-1, 1].
+
+        Args:
+            z: (n, latent.size).
+            given: {"label": int64 (n,)} for a conditional generator.
+            truncation: factor on a normal z; below 1 trades variety for typicality.
+        """
+        if truncation != 1.0 and isinstance(self.latent, Normal):
+            z = z * truncation
+        if not self.conditional:
+            return self.network(z)
+        if not given or "label" not in given:
+            raise BadOption("this generator is class-conditional: give {'label': int64 tensor (n,)}.")
+        return self.network(z, given["label"])
+
+    def labels(self, n: int, *, seed: int = 0) -> Tensor | None:
+        """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if unconditional."""
+        if not self.conditional:
+            return None
+        order = randomness.permutation(n, seed, "labels")
+        return torch.arange(n).remainder(self.spec.classes)[order]
+
+    @torch.no_grad()
+    def tensors(
+        self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int = 256
+    ) -> Iterator[Tensor]:
+        """Encoded samples in batches, on the generator's device; the same for the same seed, n and batch.
+
+        Raises:
+            BadOption: `given` asks for something the generator does not know.
+        """
+        label = self._label(n, given, seed)
+        z = self.latent.draw(n, randomness.generator("cpu", seed, "z"))
+        for start in range(0, n, batch):
+            piece = z[start : start + batch].to(self.device)
+            conditions = {"label": label[start : start + batch].to(self.device)} if label is not None else None
+            yield self(piece, conditions, truncation).float()
+
+    def sample(self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0) -> Any:
+        """n samples as the user knows them (a list of PIL images, an array of points); the same for the same seed and n.
+
+        Example:
+            >>> generator.sample(16, given={"label": 3}, seed=1)[0].save("three.png")
+        """
+        if n < 1:
+            raise BadOption(f"cannot sample {n} images; ask for 1 or more.")
+        encoded = torch.cat([piece.cpu() for piece in self.tensors(n, given=given, seed=seed, truncation=truncation)])
+        if self.encoding is None:
+            return encoded
+        return self.encoding.decode({"image": encoded})
+
+    def save(self, folder: Path | str) -> None:
+        """Write config.json, model.safetensors and README.md (the Hugging Face layout), whole or not at all."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        with files.new_folder(folder) as new:
+            config = {
+                "library": "zerosum",
+                "system": self.facts.get("system"),
+                "config": self.facts.get("config"),
+                "spec": to_json(self.spec),
+                "encoding": self.encoding.to_json() if self.encoding else None,
+                "facts": self.facts,
+            }
+            (new / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n")
+            save_file({k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}, new / "model.safetensors")
+            (new / "README.md").write_text(model_card(self))
+
+    @staticmethod
+    def load(folder: Path | str, device: torch.device | str = "cpu") -> TrainedGenerator:
+        """Read what `save` wrote. Nothing in it can execute code.
+
+        Raises:
+            BadFile: something is missing, broken, or made by another library.
+        """
+        from safetensors.torch import load_file
+
+        from zerosum.data import encoding_from_json
+
+        folder = Path(folder)
+        described = files.read_json(folder / "config.json")
+        if not isinstance(described, dict) or described.get("library") != "zerosum":
+            raise BadFile(f"{folder / 'config.json'} does not describe a zerosum generator.")
+        try:
+            game_class: Any = discovery.game_class(described["system"])
+            game = game_class(from_json(game_class.Config, described["config"]), from_json(Spec, described["spec"]))
+            generator = game.trained()
+            weights = load_file(folder / "model.safetensors")
+            generator.network.load_state_dict(weights)
+            generator.encoding = encoding_from_json(described["encoding"]) if described["encoding"] else None
+        except FileNotFoundError as error:
+            raise BadFile(f"{folder} has no model.safetensors; it is not a whole generator.") from error
+        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
+            raise BadFile(f"{folder} is not a generator that this version of zerosum can read: {error}") from error
+        except Exception as error:  # safetensors raises its own type
+            if type(error).__name__ != "SafetensorError":
+                raise
+            raise BadFile(f"{folder / 'model.safetensors'} is broken ({error}); copy it anew.") from error
+        generator.facts = described["facts"]
+        return generator.to(device)
+
+    def _label(self, n: int, given: Given | None, seed: int) -> Tensor | None:
+        unknown = set(given or {}) - {"label"}
+        if unknown:
+            raise BadOption(f"this generator knows the condition 'label' only, not {', '.join(sorted(unknown))}.")
+        if not given or given.get("label") is None:
+            return self.labels(n, seed=seed)
+        if not self.conditional:
+            raise BadOption("this generator is not class-conditional: it cannot be asked for a class. Train cgan, sagan or sngan --conditional.")
+        label = given["label"]
+        label = torch.full((n,), label) if isinstance(label, int) else torch.as_tensor(_sequence(label), dtype=torch.int64)
+        if label.shape != (n,):
+            raise BadOption(f"{n} samples need {n} labels (or a single one); {tuple(label.shape)} were given.")
+        if label.min() < 0 or label.max() >= self.spec.classes:
+            names = f" ({', '.join(self.class_names[:20])})" if self.class_names else ""
+            raise BadOption(f"class {int(label.max() if label.max() >= self.spec.classes else label.min())} does not exist: "
+                            f"there are classes 0 to {self.spec.classes - 1}{names}.")  # fmt: skip
+        return label
+
+
+def _sequence(label: Sequence[int] | Tensor) -> Any:
+    return label if isinstance(label, Tensor) else list(label)
+
+
+def model_card(generator: TrainedGenerator) -> str:
+    """README.md of a saved generator: what it is, what it was trained on, how to use it, what it is not for."""
+    facts, data = generator.facts, generator.facts.get("data", {})
+    scores = "\n".join(f"- {name}: {value:.4g}" for name, value in facts.get("scores", {}).items()) or "- none recorded"
+    return f"""---
+library_name: zerosum
+tags: [gan, {facts.get("system")}]
+---
+# {facts.get("system")} trained on {data.get("name", "unknown data")}
+
+{facts.get("paper", "")}
+
+- Output: {generator.spec.kind} of shape {tuple(generator.spec.shape)}{f", {generator.spec.classes} classes" if generator.conditional else ""}
+- Trained on {facts.get("samples", 0):,} samples shown, seed {facts.get("seed")}, data fingerprint `{str(data.get("fingerprint", ""))[:16]}`
+- zerosum {facts.get("versions", {}).get("zerosum")}, torch {facts.get("versions", {}).get("torch")}
+
+```python
+import zerosum
+
+images = zerosum.load("this/folder").sample(16, seed=1)
+```
+
+## Scores while training
+{scores}
+
+## Limits
+Samples repeat the biases of the data they were learned from, and can resemble single training samples: see the memorisation
+score before publishing them. State that they are generated where people could take them for real.
+"""

@@ -1,0 +1,377 @@
+"""The one loop: every system, every phase, from the last checkpoint to the end."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from zerosum.core import randomness
+from zerosum.core.errors import BadFile, BadOption, NotFinite
+from zerosum.data.spec import Dataset
+from zerosum.training import checkpoint
+from zerosum.training.arena import Arena
+from zerosum.training.batches import Batches
+from zerosum.training.callback import Callback, RollBack, StopTraining
+from zerosum.training.game import Game
+from zerosum.training.generator import TrainedGenerator
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to run, never what: no hyper-parameter stands here."""
+
+    folder: Path | None = None
+    """Where everything goes; by default runs/<system>-<data>-<date>-<number>."""
+    seed: int = 0
+    """Decides weights, order and noise."""
+    samples: int | None = None
+    """Stop after so many samples shown; with neither this nor --run.minutes: the system's own length."""
+    minutes: float | None = None
+    """Stop after so many minutes of training."""
+    batch_size: int | None = None
+    """Samples per batch over all processes; by default the paper's."""
+    micro_batch: int | None = None
+    """Samples that a process puts through a network at once: less memory, same result (without batch statistics)."""
+    devices: str = "auto"
+    """auto, cpu, cuda or mps; with a number for several processes: cuda:4, cpu:2."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 where the processor has instructions for it and the networks convolve."""
+    save_every: int | None = None
+    """Samples between snapshots (pictures, scores, health, checkpoint); by default 20 a training."""
+    keep: int = 2
+    """Checkpoints kept, besides the best."""
+    on_illness: Annotated[Literal["stop", "warn", "rollback"], tyro.conf.arg(name="on-illness", prefix_name=False)] = "rollback"
+    """What to do when training falls ill: stop, only say so, or (after a divergence) go back to the last good checkpoint."""
+
+
+@dataclass
+class Training:
+    """A training under way, as callbacks see it."""
+
+    game: Game
+    dataset: Dataset
+    run: Run
+    folder: Path
+    arena: Arena
+    callbacks: Sequence[Callback] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    total_samples: int | None = None
+    """Samples at the end, as far as known."""
+    scores: dict[str, float] = field(default_factory=dict)
+    better: bool = False
+    """Set by a callback at a snapshot that is the best so far."""
+    best: int | None = None
+    """Samples shown at the best snapshot."""
+    attempt: int = 0
+    """How often training was rolled back; part of the seed, so that it does not meet the same fate again."""
+    seconds: float = 0.0
+    """Spent training, over all resumes."""
+    rate: float = 0.0
+    """Samples a second since the last tick."""
+    batches: Batches = field(init=False)
+
+    @property
+    def rounds(self) -> int:
+        """Rounds played."""
+        return self.game.rounds
+
+    @property
+    def samples(self) -> int:
+        """Samples shown so far."""
+        return self.arena.samples
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes and reports."""
+        return self.arena.rank == 0
+
+    def generator(self) -> TrainedGenerator:
+        """The generator as it is now (a copy, from the EMA networks)."""
+        generator = self.game.trained()
+        generator.encoding = self.dataset.encoding
+        generator.facts = {**self.facts, "samples": self.samples, "rounds": self.rounds, "scores": dict(self.scores)}
+        return generator
+
+    def note(self, kind: str, **values: Any) -> None:
+        """A line for metrics.jsonl and every tracker, from the first process."""
+        if not self.first:
+            return
+        line = {"kind": kind, "samples": self.samples, "rounds": self.rounds, "seconds": round(self.seconds, 3), **values}
+        for callback in self.callbacks:
+            callback.note(self, line)
+
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Call one method of every callback, on the first process."""
+        if self.first:
+            for callback in self.callbacks:
+                getattr(callback, event)(self, *arguments)
+
+
+def train(
+    game: Game, dataset: Dataset, run: Run, folder: Path, callbacks: Sequence[Callback] = (), facts: dict[str, Any] | None = None,
+    arena: Arena | None = None,
+) -> TrainedGenerator:  # fmt: skip
+    """Play `game` on `dataset` from the last checkpoint in `folder` (or the beginning) to its end.
+
+    Args:
+        game: fresh, not seated.
+        dataset: checked and encoded.
+        run: how long, where, in which precision.
+        folder: the run folder; checkpoints found there are continued.
+        callbacks: who watches.
+        facts: written into the generator: system, config, data, seed, versions.
+        arena: device and processes; by default one CPU process in full precision.
+
+    Returns:
+        the best generator where a callback scored it, else the last.
+
+    Raises:
+        NotFinite: training diverged and could not be saved by going back.
+        KeyboardInterrupt: interrupted; everything is saved and `resume` continues.
+    """
+    arena = arena or Arena()
+    arena.micro_batch = run.micro_batch
+    training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
+    _restore(training)
+    training.total_samples = _total_samples(training)
+    with _signals() as caught:
+        try:
+            training.tell("start")
+            _play(training, caught)
+            _finish(training)
+        finally:
+            training.tell("close")
+    arena.barrier()
+    kept = folder / "generator"
+    return TrainedGenerator.load(kept, arena.device) if (kept / "config.json").exists() else training.generator()
+
+
+def _play(training: Training, caught: list[int]) -> None:
+    """Rounds until the end, going back to the last checkpoint when training diverges."""
+    while True:
+        try:
+            _rounds(training, caught)
+            return
+        except StopTraining as reason:
+            training.note("event", event=f"stopped: {reason}")
+            _save(training)
+            return
+        except (NotFinite, RollBack) as reason:
+            diverged = isinstance(reason, NotFinite)
+            if training.run.on_illness != "rollback" or training.attempt >= 3:
+                training.note("event", event=f"stopped: {reason}")
+                if diverged:
+                    raise
+                return
+            _roll_back(training, str(reason))
+
+
+def _rounds(training: Training, caught: list[int]) -> None:
+    game, arena, run = training.game, training.arena, training.run
+    game.train()
+    clock, ticked, every = time.perf_counter(), training.samples, 1
+    began = clock - training.seconds
+    last_tick, last_snapshot = training.rounds, time.perf_counter()
+    while training.rounds < game.total_rounds and not (run.samples and training.samples >= run.samples):
+        before = training.samples
+        _round(training)
+        snapshot = run.save_every is not None and training.samples // run.save_every > before // run.save_every
+        if arena.world == 1 and caught:
+            _leave(training, caught)
+        if snapshot or training.rounds - last_tick >= every:
+            now = time.perf_counter()
+            training.seconds, elapsed = now - began, max(now - clock, 1e-9)
+            training.rate = (training.samples - ticked) / elapsed
+            due = run.save_every is None and now - last_snapshot > _interval(training)
+            over = run.minutes is not None and training.seconds >= run.minutes * 60
+            pace = (training.rounds - last_tick) / elapsed
+            agreed = arena.agree(max(1, round(pace)), float(due), float(over), float(bool(caught)), training.rate)
+            every, due, over = int(agreed[0]), bool(agreed[1]), bool(agreed[2])
+            training.tell("tick", arena.log.read(training.rounds))
+            if agreed[3] and arena.world > 1:
+                _leave(training, caught or [signal.SIGTERM])
+            if (snapshot or due) and not over:
+                _snapshot(training)
+                last_snapshot = time.perf_counter()
+            if over:
+                return
+            # Pictures and scores are not training: their time counts neither towards the rate nor towards --run.minutes.
+            pause = time.perf_counter() - now
+            began, clock, ticked, last_tick = began + pause, time.perf_counter(), training.samples, training.rounds
+
+
+def _round(training: Training) -> None:
+    """One round, its random numbers a function of (seed, rank, samples so far) alone."""
+    game, arena, batches = training.game, training.arena, training.batches
+    phase, played = game.phase()
+    if played == 0:
+        phase.enter()
+    batches.batch_size = training.run.batch_size or phase.batch_size or game.batch_size
+    arena.round, arena.progress = game.rounds, _progress(training)
+    randomness.reseed(*batches.seed, "round", arena.rank, arena.samples)
+    phase.play(batches)
+    game.rounds += 1
+
+
+def _progress(training: Training) -> float:
+    done = training.rounds / max(training.game.total_rounds, 1)
+    if training.run.samples:
+        done = max(done, training.samples / training.run.samples)
+    return min(done, 1.0)
+
+
+def _interval(training: Training) -> float:
+    """Seconds between snapshots where no number of samples says so: 20 a training, at least 15 s, at most half an hour."""
+    seconds = training.run.minutes * 60 if training.run.minutes else None
+    if seconds is None and training.total_samples and training.rate:
+        seconds = training.total_samples / training.rate
+    return min(max((seconds or 600) / 20, 15.0), 1800.0)
+
+
+def _snapshot(training: Training) -> None:
+    training.better = False
+    rolled: Exception | None = None
+    try:
+        training.tell("snapshot")
+    except (RollBack, StopTraining) as reason:
+        rolled = reason
+    [better, code] = training.arena.agree(float(training.better), {type(None): 0, RollBack: 1, StopTraining: 2}[type(rolled)])
+    if better:
+        training.best = training.samples
+        if training.first:
+            training.generator().save(training.folder / "generator")
+    if code == 1:
+        raise rolled or RollBack("as the first process says")
+    _save(training)
+    if code == 2:
+        raise rolled or StopTraining("as the first process says")
+
+
+def _save(training: Training) -> None:
+    """A checkpoint; not of weights that are no numbers."""
+    training.arena.log.read(training.rounds)
+    if training.first:
+        progress = {
+            "rounds": training.rounds, "samples": training.samples, "attempt": training.attempt, "seconds": training.seconds,
+            "best": training.best, "scores": training.scores, "data": training.dataset.fingerprint,
+        }  # fmt: skip
+        checkpoint.save(training.folder, training.game, progress)
+        checkpoint.prune(training.folder, training.run.keep, training.best)
+    training.arena.barrier()
+
+
+def _restore(training: Training) -> None:
+    """Continue from the newest checkpoint that can be read; start at zero where there is none."""
+    found = checkpoint.saved(training.folder)
+    for path in reversed(found):
+        try:
+            progress = checkpoint.load(path, training.game)
+        except BadFile as error:
+            training.note("event", event=f"{error} Trying the one before it.")
+            continue
+        if progress["data"] != training.dataset.fingerprint:
+            raise BadOption(
+                f"{training.folder} was trained on other data (fingerprint {progress['data'][:12]}, now "
+                f"{training.dataset.fingerprint[:12]}): give the same data and options, or start a new run."
+            )
+        _continue_from(training, progress)
+        return
+    if found:
+        raise BadFile(f"none of the {len(found)} checkpoints in {training.folder / 'checkpoints'} can be read; start a new run.")
+    _continue_from(training, {"samples": 0, "attempt": 0, "seconds": 0.0, "best": None, "scores": {}})
+    _save(training)
+
+
+def _continue_from(training: Training, progress: dict[str, Any]) -> None:
+    arena, game = training.arena, training.game
+    training.attempt, training.seconds = progress["attempt"], progress["seconds"]
+    training.best, training.scores = progress["best"], progress["scores"]
+    arena.samples, arena.rate = progress["samples"], 0.5**training.attempt
+    arena.log = type(arena.log)()
+    training.batches = Batches(
+        training.dataset.train,
+        batch_size=training.run.batch_size or game.batch_size,
+        noise=game.noise(),
+        seed=(training.run.seed, training.attempt),
+        arena=arena,
+        samples=arena.samples,
+        flip=training.dataset.flip,
+    )
+
+
+def _roll_back(training: Training, reason: str) -> None:
+    """To the last good checkpoint, with another order and noise and half the learning rate."""
+    for path in reversed(checkpoint.saved(training.folder)):
+        try:
+            progress = checkpoint.load(path, training.game)
+        except BadFile:
+            continue
+        attempt = training.attempt + 1
+        _continue_from(training, {**progress, "attempt": attempt})
+        text = f"rolled back to {training.samples:,} samples ({reason}) with half the learning rate, try {attempt} of 3"
+        training.note("event", event=text)
+        return
+    raise BadFile(f"training fell ill ({reason}) and there is no checkpoint in {training.folder} to go back to.")
+
+
+def _leave(training: Training, caught: list[int]) -> None:
+    _save(training)
+    training.note("event", event=f"interrupted by {signal.Signals(caught[0]).name}; saved")
+    raise KeyboardInterrupt(signal.Signals(caught[0]).name)
+
+
+def _finish(training: Training) -> None:
+    """The last snapshot, and the generator of the last round where no score chose a best one."""
+    try:
+        _snapshot(training)
+    except (RollBack, StopTraining) as reason:
+        training.note("event", event=f"at the end: {reason}")
+        _save(training)
+    if training.first and training.best is None:
+        training.generator().save(training.folder / "generator")
+    training.tell("end")
+
+
+def _delivering(dataset: Dataset, arena: Arena) -> Dataset:
+    """The data set with its stores on the arena's device."""
+    dataset.train = dataset.train.to(arena.device)
+    return dataset
+
+
+def _total_samples(training: Training) -> int | None:
+    """Samples at the end, from the samples a round has taken so far where rounds decide."""
+    if training.run.samples:
+        return training.run.samples
+    if training.run.minutes:
+        return None
+    return sum(phase.rounds * (training.run.batch_size or phase.batch_size or training.game.batch_size) for phase in training.game.phases())
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; a second Ctrl-C interrupts at once."""
+    caught: list[int] = []
+
+    def catch(number: int, frame: Any) -> None:
+        if caught and number == signal.SIGINT:
+            raise KeyboardInterrupt("SIGINT twice")
+        caught.append(number)
+
+    try:
+        old = {number: signal.signal(number, catch) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: leave signals to whoever is
+        yield caught
+        return
+    try:
+        yield caught
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
