@@ -12,7 +12,7 @@ from zerosum.report.record import Points
 
 WIDTH, HEIGHT = 480, 250
 LEFT, RIGHT, TOP, BOTTOM = 50, 470, 12, 222
-BUCKETS = 200
+BUCKETS = 120
 """Points drawn per curve; more are averaged, with the range they covered as a band behind the line."""
 
 
@@ -116,7 +116,7 @@ def plot(
         aria_label=f"{title} over samples shown",
         data_plot=_hover(drawn, x, y),
     )
-    legend = [tag("span", tag("i", class_=f"c{i % 8}"), name) for i, name in enumerate(drawn)]
+    legend = [tag("span", tag("i", class_=f"c{i % 8}"), name) for i, name in enumerate(drawn) if name != title]
     if floor is not None:
         legend.append(tag("span", tag("i", class_="floor"), f"floor {floor:.4g}"))
     return tag("figure", tag("figcaption", *head, tag("span", *legend, class_="legend")), picture, class_="plot")

@@ -12,7 +12,10 @@ from typing import Any, TypeGuard
 
 from zerosum.core.errors import BadFile
 from zerosum.core.files import read_json
+from zerosum.metrics.scores import Scores
 
+CLOCKS = ("kind", "samples", "rounds", "seconds")
+"""What every line has besides its values."""
 Points = list[tuple[float, float]]
 """(samples shown, value), in the order of samples; a value may be NaN or infinite."""
 
@@ -32,7 +35,7 @@ class Record:
     Attributes:
         folder: the run folder.
         config: config.json; empty when it is not there.
-        scores: scores.json, the last full evaluation.
+        scores: scores.json, the last full evaluation; None when it is not there.
         health: health.json, the verdict and its findings.
         lines: metrics.jsonl without the lines that a resumed run has written again.
         grids: samples/*.png in the order of samples.
@@ -41,7 +44,7 @@ class Record:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, Any] = field(default_factory=dict)
+    scores: Scores | None = None
     health: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
@@ -56,7 +59,7 @@ class Record:
         found: dict[str, Points] = {}
         for line in self.of_kind(kind):
             for name, value in line.items():
-                if name not in ("kind", "samples", "seconds") and is_number(value) and wanted(name):
+                if name not in CLOCKS and is_number(value) and wanted(name):
                     found.setdefault(name, []).append((float(line["samples"]), float(value)))
         return found
 
@@ -74,8 +77,8 @@ def read(folder: Path) -> Record:
         )
     record = Record(folder)
     record.config = _object(folder / "config.json", record, "the settings of this run are unknown")
-    record.scores = _object(folder / "scores.json", record, f"run `zerosum evaluate {folder}` to score the generator")
-    record.health = _object(folder / "health.json", record, f"run `zerosum health {folder}` for a verdict")
+    record.scores = _scores(folder / "scores.json", record)
+    record.health = _object(folder / "health.json", record, f"zerosum health {folder} gives a verdict")
     record.lines = _lines(folder / "metrics.jsonl", record)
     record.grids = _grids(folder / "samples", record)
     return record
@@ -92,6 +95,17 @@ def _object(path: Path, record: Record, consequence: str) -> dict[str, Any]:
         record.problems[path.name] = f"{path.name} should hold a JSON object and holds {type(content).__name__}."
         return {}
     return content
+
+
+def _scores(path: Path, record: Record) -> Scores | None:
+    content = _object(path, record, f"zerosum evaluate {record.folder} measures the generator in full")
+    if not content:
+        return None
+    try:
+        return Scores.from_json(json.dumps(content))
+    except BadFile as error:
+        record.problems[path.name] = f"{path.name}: {error}"
+        return None
 
 
 def _lines(path: Path, record: Record) -> list[dict[str, Any]]:

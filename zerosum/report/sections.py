@@ -8,11 +8,11 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from zerosum.report.html import Html, escape, join, missing, rows, tag
-from zerosum.report.names import describe
+from zerosum.metrics.scores import MEANINGS, Scores
+from zerosum.report.html import Child, Html, escape, join, missing, rows, tag
 from zerosum.report.pictures import embed
 from zerosum.report.plot import plot, short
-from zerosum.report.record import Points, Record, is_number
+from zerosum.report.record import CLOCKS, Points, Record, is_number
 
 STAGES = 16
 """Grids embedded at most: the first, the last, and others spread evenly between them."""
@@ -89,7 +89,7 @@ def header(record: Record) -> Html:
     verdict = str(record.health.get("verdict") or "no verdict yet")
     last = max(record.lines, key=lambda line: line["samples"], default={})
     seconds = last.get("seconds")
-    score = next(iter(headline(record)), None)
+    score = headline(record)
     facts = [
         ("samples shown", short(last["samples"]) if last else None),
         ("time", duration(seconds) if is_number(seconds) and math.isfinite(seconds) else None),
@@ -102,17 +102,24 @@ def header(record: Record) -> Html:
         "header",
         tag("p", "zerosum run report", class_="over"),
         tag("h1", system, tag("span", " on ", class_="on"), data),
-        tag("p", tag("span", verdict, class_=f"badge {tone(record)}"), class_="verdict"),
+        tag("p", tag("span", verdict, class_=f"badge {tone(record)}"), _count(record), class_="verdict"),
         tag("dl", *tiles, class_="tiles") if tiles else None,
     )
 
 
-def headline(record: Record) -> list[tuple[str, float]]:
-    """The scores to name first: of the last full evaluation, or else of the last snapshot."""
-    values = record.scores.get("values")
-    if not isinstance(values, Mapping) or not values:
-        values = {name: points[-1][1] for name, points in record.curves("scores").items()}
-    return [(str(name), value) for name, value in values.items() if is_number(value)]
+def _count(record: Record) -> Html | None:
+    found = len(record.health.get("findings") or [])
+    return tag("a", f"{found} finding{'s' * (found > 1)}", href="#health") if found else None
+
+
+def headline(record: Record) -> tuple[str, float] | None:
+    """The score to name first: of the last full evaluation, or else of the last snapshot."""
+    if record.scores and record.scores.values:
+        key, value = next(iter(record.scores.values.items()))
+        return record.scores.printed(key), value
+    for key, points in record.curves("scores").items():
+        return MEANINGS.get(key, (key, "", ""))[0], points[-1][1]
+    return None
 
 
 def problems(record: Record) -> Html:
@@ -174,55 +181,47 @@ def pictures(record: Record) -> Html:
 
 def scores(record: Record) -> Html:
     """The last full evaluation beside its floor, its protocol, and the scores of the snapshots."""
-    values = record.scores.get("values")
-    if not isinstance(values, Mapping) or not values:
-        body = missing(f"No full evaluation yet: run zerosum evaluate {record.folder}")
+    full = record.scores
+    if full is None:
+        body = missing(record.problems.get("scores.json", "No full evaluation yet."))
     else:
-        body = join([_score_table(record), _protocol(record.scores.get("protocol"))])
-    floor = _mapping(record.scores.get("floor"))
+        body = join([_score_table(full), _protocol(full.protocol)])
     plots = []
-    for name, points in record.curves("scores").items():
-        direction, words = describe(name)
-        note = f"{words} ({direction} is better)" if direction else words or None
-        lowest = floor.get(name)
-        plots.append(plot(name, {name: points}, note=note, floor=lowest if is_number(lowest) else None))
+    found = record.curves("scores")
+    for key, points in found.items():
+        if key.removesuffix("_std") in found and key.endswith("_std"):
+            continue  # stands beside its mean
+        name, direction, words = MEANINGS.get(key, (key, "", ""))
+        note = "; ".join(filter(None, [words, f"good: {direction}" if direction else ""]))
+        plots.append(plot(name, {name: points}, note=note or None))
     return section("Scores", "scores", body, tag("div", *plots, class_="plots") if plots else None)
 
 
-def _score_table(record: Record) -> Html:
-    floor = _mapping(record.scores.get("floor"))
+def _score_table(full: Scores) -> Html:
     body = []
-    for name, value in record.scores["values"].items():
-        direction, words = describe(str(name))
-        arrow = {"lower": "↓ lower", "higher": "↑ higher"}.get(direction or "", "")
+    for key, value in full.values.items():
+        if key.endswith("_std") and key.removesuffix("_std") in full.values:
+            continue
+        _, direction, words = MEANINGS[key]
         cells = [
-            tag("th", name, tag("small", words) if words else None, scope="row"),
-            tag("td", tag("b", _spread(value)), class_="n"),
-            tag("td", _spread(floor[name]) if name in floor else "–", class_="n"),
-            tag("td", arrow),
+            tag("th", full.printed(key), tag("small", words), scope="row"),
+            tag("td", tag("b", number(value)), _spread(full.values.get(f"{key}_std")), class_="n"),
+            tag("td", number(full.floor.get(key)), class_="n"),
+            tag("td", {"lower": "↓ lower", "higher": "↑ higher"}.get(direction, direction)),
         ]
         body.append(tag("tr", *cells))
-    head = tag(
-        "tr", tag("th", "score"), tag("th", "value", class_="n"), tag("th", "floor", class_="n"), tag("th", "better")
-    )
-    table = tag("table", tag("thead", head), tag("tbody", *body), class_="scores")
-    hint = "The floor is what real samples score against other real samples: as good as this data and protocol allow."
-    return join([tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if floor else None])
+    titles = [tag("th", "score"), tag("th", "value", class_="n"), tag("th", "floor", class_="n"), tag("th", "good")]
+    table = tag("table", tag("thead", tag("tr", *titles)), tag("tbody", *body), class_="scores")
+    hint = "The floor is what held-out real samples score in the place of generated ones: as a perfect generator would."
+    return join([tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if full.floor else None])
 
 
-def _spread(value: Any) -> str:
-    """A score as text; {"mean": ..., "std": ...} as mean ± spread."""
-    if isinstance(value, Mapping):
-        middle, spread = (
-            value.get("mean", value.get("value")),
-            value.get("std", value.get("spread", value.get("error"))),
-        )
-        return number(middle) + (f" ± {number(spread)}" if spread is not None else "")
-    return number(value)
+def _spread(deviation: float | None) -> str | None:
+    return None if deviation is None else f" ± {number(deviation)}"
 
 
-def _protocol(protocol: Any) -> Html:
-    if not isinstance(protocol, Mapping) or not protocol:
+def _protocol(protocol: Mapping[str, Any]) -> Html:
+    if not protocol:
         return missing("The protocol of these scores was not stored: don't compare them with others.")
     return tag("details", tag("summary", "Protocol: how these scores were measured"), rows(flat(protocol)))
 
@@ -235,12 +234,14 @@ def curves(record: Record) -> Html:
     if not record.of_kind("log"):
         return section("Curves", "curves", missing(record.problems.get("metrics.jsonl", "No log lines yet.")))
     names = list(record.curves("log"))
-    losses = [n for n in names if "/" in n and n.rpartition("/")[2] != "gradient" and not _of_discriminator(n)]
+    gradients = _some(record.curves("log"), [name for name in names if name.endswith("/gradient")])
+    losses: list[str] = []
     plots = []
-    for player in dict.fromkeys(name.partition("/")[0] for name in losses):
-        terms = _some(record.curves("log"), [name for name in losses if name.partition("/")[0] == player])
-        plots.append(plot(f"Loss of {player}", terms, note="by term"))
-    if gradients := _some(record.curves("log"), [n for n in names if n.rpartition("/")[2] == "gradient"]):
+    for player in [name.removesuffix("/gradient") for name in gradients]:
+        terms = [n for n in names if n.startswith(f"{player}/") and n not in gradients and not _of_discriminator(n)]
+        losses += terms
+        plots.append(plot(f"Loss of {player}", _some(record.curves("log"), terms), note="by term"))
+    if gradients:
         plots.append(plot("Gradient norms", gradients, note="of each player, before clipping", log=True))
     watched = {**record.curves("log", _of_discriminator), **record.curves("health", _of_discriminator)}
     if watched:
@@ -311,7 +312,7 @@ def _finding(finding: Mapping[str, Any]) -> Html:
 
 
 def _sentence(line: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in line.items() if name not in ("kind", "samples", "seconds")}
+    rest = {name: value for name, value in line.items() if name not in CLOCKS}
     return " · ".join(str(v) if isinstance(v, str) else f"{name} {_text(v)}" for name, v in rest.items())
 
 
@@ -330,7 +331,7 @@ def settings(record: Record) -> Html:
         parts.append(join([tag("h3", "The resolved command"), tag("pre", tag("code", text))]))
     data = config.pop("data", None)
     if data is not None:
-        facts = flat(data) if isinstance(data, Mapping) else [("source", str(data))]
+        facts: list[tuple[Child, Child]] = flat(data) if isinstance(data, Mapping) else [("source", str(data))]
         parts.append(join([tag("h3", "Data"), rows(facts)]))
     for name in [key for key, value in config.items() if isinstance(value, Mapping) and value]:
         table = rows(flat(config.pop(name)))
@@ -340,15 +341,22 @@ def settings(record: Record) -> Html:
     return section("Settings", "settings", *parts)
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[Child, Child]]:
     """Nested settings as (dotted name, text) pairs."""
-    found = []
+    found: list[tuple[Child, Child]] = []
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
             found += flat(value, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", _text(value)))
+            found.append((f"{prefix}{name}", _sentences(value) or _text(value)))
     return found
+
+
+def _sentences(value: Any) -> Html | None:
+    """A list of notes, one under the other."""
+    if isinstance(value, list) and any(isinstance(item, str) and " " in item for item in value):
+        return tag("ul", *(tag("li", _text(item)) for item in value))
+    return None
 
 
 def _text(value: Any) -> str:
@@ -357,10 +365,6 @@ def _text(value: Any) -> str:
     if isinstance(value, list | dict):
         return json.dumps(value, default=str)
     return "off" if value is None else {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def section(heading: str, anchor: str, *children: Html | None) -> Html:
