@@ -1,0 +1,76 @@
+"""Fréchet and kernel distances of one set of features from another, the class score, distances within a set.
+
+The statistics themselves are torch-fidelity's, so that numbers agree with it.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zerosum.core.errors import BadData
+from zerosum.core.vision import load
+
+KID_SUBSETS = 100
+KID_SUBSET_SIZE = 1000
+CLASS_SCORE_SPLITS = 10
+PAIRS_FROM = 2000
+
+
+def frechet(real: Tensor, fake: Tensor) -> float:
+    """Fréchet distance between Gaussians fitted to two sets of features (Heusel et al. 2017, arXiv:1706.08500, eq. 6).
+
+    `real` (n, d) and `fake` (m, d), each of at least 2 samples. It is FID only where the features are Inception-v3's.
+    Biased upwards for few samples: compare only distances with the same n and m.
+    """
+    for features, which in [(real, "real"), (fake, "generated")]:
+        if len(features) < 2:
+            raise BadData(f"a Fréchet distance needs at least 2 {which} samples; there are {len(features)}.")
+    fid = load("torch_fidelity.metric_fid")
+    statistics = [fid.fid_features_to_statistics(features.double().cpu()) for features in (real, fake)]
+    distance = fid.fid_statistics_to_metric(*statistics, verbose=False)[fid.KEY_METRIC_FID]
+    return max(0.0, distance)  # rounding alone makes it negative, for equal sets
+
+
+def kernel(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
+    """Kernel distance (KID; Binkowski et al. 2018, arXiv:1801.01401): squared MMD with a cubic polynomial kernel.
+
+    Mean and standard deviation over 100 subsets of at most 1,000 of (n, d) and (m, d). Unbiased: may be below 0.
+    """
+    kid = load("torch_fidelity.metric_kid")
+    found = kid.kid_features_to_metric(
+        fake,
+        real,
+        kid_subsets=KID_SUBSETS,
+        kid_subset_size=min(KID_SUBSET_SIZE, len(real), len(fake)),
+        rng_seed=seed,
+        verbose=False,
+    )
+    return found[kid.KEY_METRIC_KID_MEAN], found[kid.KEY_METRIC_KID_STD]
+
+
+def class_score(probabilities: Tensor, seed: int = 0) -> tuple[float, float]:
+    """The exponential of the mean KL(p(y|x) || p(y)) (Salimans et al. 2016, arXiv:1606.03498), over 10 splits.
+
+    `probabilities` (n, k). Returns mean (between 1 and k) and standard deviation over the splits. It is the Inception
+    score only where they are Inception-v3's.
+    """
+    isc = load("torch_fidelity.metric_isc")
+    logits = probabilities.double().clamp_min(1e-30).log()
+    found = isc.isc_features_to_metric(logits, splits=min(CLASS_SCORE_SPLITS, len(logits)), rng_seed=seed)
+    return found[isc.KEY_METRIC_ISC_MEAN], found[isc.KEY_METRIC_ISC_STD]
+
+
+def spread(features: Tensor) -> float:
+    """Mean distance between two different samples of (n, d): falls towards 0 as a generator collapses."""
+    some = features[:PAIRS_FROM].double()
+    if len(some) < 2:
+        raise BadData(f"the distance between samples needs at least 2 of them; there are {len(some)}.")
+    return float(torch.pdist(some).mean())
+
+
+def divergence(counts: Tensor, reference: Tensor) -> float:
+    """KL(counts || reference) in nats, both (k,), normalised; infinite where only the reference is 0."""
+    p, q = counts.double() / counts.sum(), reference.double() / reference.sum()
+    present = p > 0
+    return float((p[present] * (p[present] / q[present]).log()).sum())
