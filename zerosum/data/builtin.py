@@ -56,7 +56,9 @@ def _mixture(modes: np.ndarray, std: float) -> np.ndarray:
 
 
 def digits(options: Data) -> Arrays:
-    """1,797 handwritten digits of 8 x 8 pixels that ship inside scikit-learn; their values 0 to 16 are scaled to 0 to 255."""
+    """1,797 handwritten digits of 8 x 8 pixels that ship inside scikit-learn; their values 0 to 16 are scaled to 0 to
+    255.
+    """
     from sklearn.datasets import load_digits
 
     loaded = load_digits()
@@ -80,7 +82,9 @@ def fashion_mnist(options: Data) -> Arrays:
 
 
 def cifar10(options: Data) -> Found:
-    """CIFAR-10 from $ZEROSUM_DATA/cifar10/cifar10_jpeg.parquet (recompressed: say so beside any score), else by torchvision."""
+    """CIFAR-10 from $ZEROSUM_DATA/cifar10/cifar10_jpeg.parquet (recompressed: say so beside any score), else by
+    torchvision.
+    """
     local = _local("cifar10", "cifar10_jpeg.parquet")
     if local is None:
         return _torchvision("CIFAR10", "cifar10")
@@ -88,7 +92,9 @@ def cifar10(options: Data) -> Found:
 
     found = read_parquet([local], options)
     found.name = "cifar10-jpeg"
-    found.notes.append("cifar10: JPEG version from the folder named by ZEROSUM_DATA; scores do not compare with the original's")
+    found.notes.append(
+        "cifar10: JPEG version from the folder named by ZEROSUM_DATA; scores do not compare with the original's"
+    )
     return found
 
 
@@ -130,7 +136,8 @@ def _torchvision(class_name: str, name: str) -> Arrays:
             part = getattr(datasets, class_name)(str(cache_folder()), train=split == "train", download=True)
         except (OSError, RuntimeError) as error:
             raise BadData(
-                f"{name} could not be downloaded to {cache_folder()} ({error}). Without a network, copy an npz with x_train, "
+                f"{name} could not be downloaded to {cache_folder()} ({error}). Without a network, copy an npz "
+                "with x_train, "
                 f"y_train, x_test and y_test to this machine and give its path: --data path/to/{name}.npz."
             ) from error
         images = np.asarray(part.data)

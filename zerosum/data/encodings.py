@@ -37,8 +37,8 @@ def normalise(values: Tensor) -> Tensor:
 class ImageEncoding:
     """Images of any size and mode to (c, h, w) in [-1, 1], and back to PIL images.
 
-    The size, the filter (antialiased), how the aspect ratio is kept and the bits per value are part of it and of its JSON.
-    `decode(encode(x)) == x` for images that already have its size, channels and bits.
+    The size, the filter (antialiased), how the aspect ratio is kept and the bits per value are part of it and of its
+    JSON. `decode(encode(x)) == x` for images that already have its size, channels and bits.
     """
 
     spec: Spec
@@ -47,7 +47,9 @@ class ImageEncoding:
     bits: int = 8
 
     def pixels(self, image: Image.Image | np.ndarray) -> np.ndarray:
-        """One PIL image, or an array (h, w) or (h, w, c) of uint8 or uint16, to (c, h, w) of this encoding's size and type."""
+        """One PIL image, or an array (h, w) or (h, w, c) of uint8 or uint16, to (c, h, w) of this encoding's size and
+        type.
+        """
         array = to_array(image) if isinstance(image, Image.Image) else np.asarray(image)
         array = array[..., None] if array.ndim == 2 else array
         if array.dtype not in (np.uint8, np.uint16) or array.ndim != 3 or array.shape[2] not in (1, 3, 4):
@@ -60,7 +62,9 @@ class ImageEncoding:
         return change_bits(array, self.bits).transpose(2, 0, 1)
 
     def encode(self, raw: Image.Image | np.ndarray | Iterable[Image.Image | np.ndarray]) -> Batch:
-        """A PIL image, a list of them, or an array (n, h, w) or (n, h, w, c) to {"image": float32 (n, c, h, w) in [-1, 1]}."""
+        """A PIL image, a list of them, or an array (n, h, w) or (n, h, w, c) to {"image": float32 (n, c, h, w) in [-1,
+        1]}.
+        """
         images = [raw] if isinstance(raw, Image.Image) else list(raw)
         pixels = [self.pixels(image) for image in images]
         dtype = np.uint16 if self.bits == 16 else np.uint8
@@ -77,21 +81,31 @@ class ImageEncoding:
     def decode(self, batch: Batch) -> list[Any]:
         """{"image": (n, c, h, w)} to PIL images of mode L, RGB, RGBA or, with 16 bits, I;16.
 
-        Pillow knows no 16-bit colour: with 16 bits and 3 or 4 channels the list holds uint16 arrays (h, w, c)."""
+        Pillow knows no 16-bit colour: with 16 bits and 3 or 4 channels the list holds uint16 arrays (h, w, c).
+        """
         arrays = self.values(batch["image"])
         if self.bits == 16 and arrays.shape[3] > 1:
             return list(arrays)
         return [Image.fromarray(array[..., 0] if array.shape[2] == 1 else array) for array in arrays]
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "image", "spec": _spec_json(self.spec), "resize": self.resize, "antialias": True, "fit": self.fit, "bits": self.bits}
+        return {
+            "kind": "image",
+            "spec": _spec_json(self.spec),
+            "resize": self.resize,
+            "antialias": True,
+            "fit": self.fit,
+            "bits": self.bits,
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> ImageEncoding:
         """The encoding that wrote `content`."""
         encoding = cls(_spec(content), str(content["resize"]), str(content["fit"]), int(content["bits"]))
         if encoding.resize not in FILTERS or encoding.bits not in (8, 16):
-            raise BadFile(f"an image encoding with resize {encoding.resize!r} and {encoding.bits} bits is not known here.")
+            raise BadFile(
+                f"an image encoding with resize {encoding.resize!r} and {encoding.bits} bits is not known here."
+            )
         return encoding
 
 
@@ -130,7 +144,9 @@ def encoding_from_json(content: dict[str, Any]) -> ImageEncoding | PointEncoding
             case "points":
                 return PointEncoding.from_json(content)
             case other:
-                raise BadFile(f"an encoding of kind {other!r} is not known here: 'image' and 'points' are. Update zerosum?")
+                raise BadFile(
+                    f"an encoding of kind {other!r} is not known here: 'image' and 'points' are. Update zerosum?"
+                )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"the encoding {content!r} is not complete ({error!r}); save the generator again.") from error
 

@@ -1,25 +1,30 @@
 """Encoded image files: opening them safely, what their headers say, and their pixels as arrays.
 
-Conversions: 1-bit to grey; palette to colour, with transparency where the file has any; grey with alpha to RGBA; CMYK, YCbCr, LAB
-and HSV to RGB; the first frame of an animation; EXIF orientation applied. 16-bit colour is read as 8 bits by Pillow.
+Conversions: 1-bit to grey; palette to colour, with transparency where the file has any; grey with alpha to RGBA;
+CMYK, YCbCr, LAB and HSV to RGB; the first frame of an animation; EXIF orientation applied. 16-bit colour is read as
+8 bits by Pillow.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
-import warnings
-from collections.abc import Iterator
+import threading
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from zerosum.data.found import Item
+
 # Pixel formats only: no PostScript or PDF, whose readers run programs.
 FORMATS = [
-    "PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "TGA", "ICO", "JPEG2000", "AVIF", "PCX", "SGI",
+    "PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "ICO", "JPEG2000", "AVIF", "PCX", "SGI", "TGA",
 ]  # fmt: skip
 ORIENTATION = 0x0112
+"""The EXIF tag."""
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 class Unusable(Exception):
@@ -28,6 +33,18 @@ class Unusable(Exception):
     def __init__(self, kind: str, why: str):
         super().__init__(why)
         self.kind = kind
+
+
+def content_of(item: Item) -> bytes:
+    """The bytes of an item. Raises Unusable."""
+    try:
+        return item.read()
+    except Unusable:
+        raise
+    except OSError as error:
+        raise Unusable("unreadable", error.strerror or str(error)) from error
+    except Exception as error:  # a damaged archive can make its reader raise anything
+        raise Unusable("broken", f"{type(error).__name__}: {error}") from error
 
 
 class Header(NamedTuple):
@@ -40,17 +57,30 @@ class Header(NamedTuple):
     conversions: tuple[str, ...]
 
 
-@contextlib.contextmanager
-def own_limit() -> Iterator[None]:
-    """Pillow's own limit on pixels is off inside (ours is `Data.max_pixels`), and its warnings are not shown."""
-    before = Image.MAX_IMAGE_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+class OwnLimit:
+    """Inside, Pillow's limit on pixels is off, because ours (`Data.max_pixels`) is applied. May be entered by many
+    threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: int | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                Image.MAX_IMAGE_PIXELS = self._before
+
+
+own_limit = OwnLimit()
 
 
 def open_image(content: bytes, max_pixels: int) -> Image.Image:
@@ -58,9 +88,11 @@ def open_image(content: bytes, max_pixels: int) -> Image.Image:
     if not content:
         raise Unusable("empty", "the file has 0 bytes")
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        image = Image.open(io.BytesIO(content), formats=_formats())
     except UnidentifiedImageError as error:
-        raise Unusable("not an image", f"no image format is recognised in it (it begins with {content[:8]!r})") from error
+        raise Unusable(
+            "not an image", f"no image format is recognised in it (it begins with {content[:8]!r})"
+        ) from error
     except Exception as error:  # a hostile file can make a decoder raise anything
         raise Unusable("broken", f"{type(error).__name__}: {error}") from error
     if image.width * image.height > max_pixels:
@@ -69,8 +101,23 @@ def open_image(content: bytes, max_pixels: int) -> Image.Image:
     return image
 
 
-def header(image: Image.Image) -> Header:
-    """Size, channels, bits and conversions of an opened image, without decoding it."""
+@functools.cache
+def _formats() -> list[str]:
+    """Those of FORMATS that this version of Pillow has."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+def header(content: bytes, max_pixels: int) -> Header:
+    """Size, channels, bits and conversions of an encoded image, without decoding it. Raises Unusable."""
+    image = open_image(content, max_pixels)
+    try:
+        return _header(image)
+    except Exception as error:  # a hostile file can make a decoder raise anything
+        raise Unusable("broken", f"{type(error).__name__}: {error}") from error
+
+
+def _header(image: Image.Image) -> Header:
     conversions = []
     width, height = image.size
     try:
@@ -78,12 +125,12 @@ def header(image: Image.Image) -> Header:
             width, height = height, width
     except Exception:  # damaged EXIF: `to_array` meets it again and reads the image without it
         conversions.append("damaged EXIF: orientation ignored")
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        conversions.append(f"animated: first of {image.n_frames} frames")
+    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "MPO":
+        conversions.append(f"animated: first of {frames} frames")
     channels, bits = _channels(image), 16 if image.mode.startswith("I") else 8
     if image.mode not in ("L", "RGB", "RGBA") and not image.mode.startswith("I"):
-        conversions.append(f"mode {image.mode} read as {'L RGB RGBA'.split()[(1, 3, 4).index(channels)]}")
-    if image.tile and ";16" in str(image.tile[0][3]) and bits == 8:
+        conversions.append(f"mode {image.mode} read as {MODES[channels]}")
+    if bits == 8 and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
         conversions.append("16-bit colour read as 8 bits")
     return Header(height, width, channels, bits, tuple(conversions))
 
@@ -95,8 +142,12 @@ def _channels(image: Image.Image) -> int:
 
 
 def to_array(image: Image.Image) -> np.ndarray:
-    """The pixels (h, w, c), c 1, 3 or 4, as uint8, or uint16 for 16-bit grey. Raises ValueError for values that fit neither."""
-    with contextlib.suppress(SyntaxError, ValueError, TypeError, KeyError):  # damaged EXIF: the orientation is left alone
+    """The pixels (h, w, c), c 1, 3 or 4, as uint8, or uint16 for 16-bit grey. Raises ValueError for values that fit
+    neither.
+    """
+    with contextlib.suppress(
+        SyntaxError, ValueError, TypeError, KeyError
+    ):  # damaged EXIF: the orientation is left alone
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its values are floats; save it with 8 or 16 bits")
@@ -105,7 +156,7 @@ def to_array(image: Image.Image) -> np.ndarray:
         if array.min() < 0 or array.max() > 65535:
             raise ValueError(f"its values reach from {array.min()} to {array.max()}; 16 bits hold 0 to 65535")
         return array.astype(np.uint16)[..., None]
-    wanted = {1: "L", 3: "RGB", 4: "RGBA"}[_channels(image)]
+    wanted = MODES[_channels(image)]
     array = np.asarray(image if image.mode == wanted else image.convert(wanted))
     return array.reshape(*array.shape[:2], -1)
 

@@ -60,7 +60,7 @@ Found = Files | Arrays | Points
 
 
 def split_name(text: str) -> str | None:
-    """ "train", "test" or "val" for the usual names of splits, else None."""
+    """Give "train", "test" or "val" for the usual names of splits, else None."""
     names = {
         "train": "train",
         "training": "train",

@@ -13,7 +13,8 @@ from zerosum.data.options import Data
 def classes_of(labels: Sequence[Label] | np.ndarray, names: list[str] | None) -> tuple[np.ndarray, list[str]]:
     """Labels of any kind to (int64 (n,) in 0..k-1, the k names): whole numbers in their order, names in the alphabet's.
 
-    With `names`, whole numbers within it are kept as they are."""
+    With `names`, whole numbers within it are kept as they are.
+    """
     values = np.asarray(labels)
     if values.dtype.kind in "iub":
         values = values.astype(np.int64)

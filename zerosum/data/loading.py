@@ -13,7 +13,7 @@ import torch
 
 from zerosum.core.errors import BadOption
 from zerosum.data.encodings import ImageEncoding, PointEncoding, to_tensor
-from zerosum.data.found import Arrays, Files, Points
+from zerosum.data.found import Arrays, Files, Found, Points
 from zerosum.data.labels import used_labels
 from zerosum.data.options import Data
 from zerosum.data.report import Report
@@ -29,8 +29,8 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
     """Find, check, split and encode a data set.
 
     Args:
-        source: a folder, zip, tar, npz, parquet or labels file; "hf://name"; the name of a built-in set; an array of images
-            (n, h, w[, c]) or points (n, 2); a pair (images, labels); or a Dataset, which is given back.
+        source: a folder, zip, tar, npz, parquet or labels file; "hf://name"; the name of a built-in set; an array of
+            images (n, h, w[, c]) or points (n, 2); a pair (images, labels); or a Dataset, which is given back.
         options: sizes, labels, limits; see `Data`.
 
     Raises:
@@ -41,7 +41,11 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
             raise BadOption("this data set is loaded already: give the options (--data...) where it is loaded first.")
         return source
     options = options or Data()
-    found = find(source, options)
+    return assemble(find(source, options), options)
+
+
+def assemble(found: Found, options: Data) -> Dataset:
+    """The data set of what a source holds."""
     if isinstance(found, Points):
         return _load_points(found, options)
     if isinstance(found, Arrays):
@@ -49,18 +53,23 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
     return _load_files(found, options)
 
 
-def separate(hashes: Sequence[bytes], splits: Sequence[str | None], limit: int | None, notes: list[str]) -> tuple[list[int], list[int]]:
+def separate(
+    hashes: Sequence[bytes], splits: Sequence[str | None], limit: int | None, notes: list[str]
+) -> tuple[list[int], list[int]]:
     """The indices of the training and of the test samples, ascending.
 
-    The source's own "test" (or else "val") is the test split. A source with neither gives a tenth, at most 10,000: the samples
-    whose content has the lowest hashes, so that equal images are never on both sides and the order of the files does not matter.
-    `limit` keeps, in the same way, the lowest hashes of each side."""
+    The source's own "test" (or else "val") is the test split. A source with neither gives a tenth, at most 10,000:
+    the samples whose content has the lowest hashes, so that equal images are never on both sides and the order of
+    the files does not matter. `limit` keeps, in the same way, the lowest hashes of each side.
+    """
     counts = Counter(splits)
     held_out = "test" if counts["test"] else "val"
     test = [index for index, split in enumerate(splits) if split == held_out]
     train = [index for index, split in enumerate(splits) if split not in ("test", "val")]
     if held_out == "test" and counts["val"]:
-        notes.append(f"the validation split of {counts['val']:,} samples is not used, because there is a test split too")
+        notes.append(
+            f"the validation split of {counts['val']:,} samples is not used, because there is a test split too"
+        )
     if test and not train:
         notes.append("the source has no training split; all of it is used for training")
         train, test = test, []
@@ -136,7 +145,9 @@ class Samples:
         report: Report,
         content: np.ndarray | list[Checked],
     ) -> Dataset:
-        """The finished data set. `content` holds the training samples and after them the test samples: pixels or files."""
+        """The finished data set. `content` holds the training samples and after them the test samples: pixels or
+        files.
+        """
         count = len(self.train)
         chosen = self.train + self.test
         labels = None if self.labels is None else torch.from_numpy(self.labels[chosen])
@@ -162,7 +173,9 @@ class Samples:
         )
 
     def fingerprint(self, encoding: ImageEncoding | PointEncoding) -> str:
-        """sha256 over the names, labels and content of the chosen samples, their split, and all that shapes their pixels."""
+        """sha256 over the names, labels and content of the chosen samples, their split, and all that shapes their
+        pixels.
+        """
         total = hashlib.sha256(json.dumps(encoding.to_json(), sort_keys=True).encode())
         for split, indices in (("train", self.train), ("test", self.test)):
             for index in indices:

@@ -17,7 +17,8 @@ class Data:
     """How samples are read, made equal in shape, and checked."""
 
     resolution: int | str | None = None
-    """Size in pixels: one number for a square, or HEIGHTxWIDTH such as 48x64. Left out: the images' own size where all have the
+    """Size in pixels: one number for a square, or HEIGHTxWIDTH such as 48x64. Left out: the images' own size "
+    "where all have the
     same, else 64."""
     channels: int | None = None
     """1 (grey), 3 (colour) or 4 (colour and transparency). Left out: what most of the images have."""
@@ -26,14 +27,19 @@ class Data:
     resize: Resize = "lanczos"
     """Filter of the resize, always antialiased."""
     fit: Fit = "crop"
-    """What to do about another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4 channels)."""
+    """What to do about another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4
+    channels).
+    """
     labels: str | None = None
-    """A file with the labels (csv with the columns file and label, or dataset.json), or the name of the label column of a parquet
+    """A file with the labels (csv with the columns file and label, or dataset.json), or the name of the label "
+    "column of a parquet
     file or hub data set. Left out: class folders, labels.csv or dataset.json, or a column called label or class."""
     unlabelled: bool = False
     """Ignore all labels."""
     column: str | None = None
-    """The column with the images, in a parquet file or hub data set. Left out: a column called image, or the only one that can be."""
+    """The column with the images, in a parquet file or hub data set. Left out: a column called image, or the only one
+    that can be.
+    """
     flip: bool = False
     """Mirror a random half of the training images left to right."""
     limit: int | None = None
@@ -41,18 +47,24 @@ class Data:
     strict: bool = False
     """Stop at unusable files instead of going on without them."""
     check: Literal["full", "headers"] = "full"
-    """Decode every file while checking, or only look at its beginning (for sets that are too large to be held in memory)."""
+    """Decode every file while checking, or only look at its beginning (for sets that are too large to be held in
+    memory).
+    """
     max_pixels: int = 100_000_000
     """Refuse images with more pixels than this (a small file can claim to be enormous)."""
     memory: float | None = None
-    """Gigabytes of memory the decoded images may take; larger sets are decoded while training. Left out: a quarter of the RAM."""
+    """Gigabytes of memory the decoded images may take; larger sets are decoded while training. Left out: a quarter of
+    the RAM.
+    """
 
     def __post_init__(self) -> None:
         size = self.size
         if size is not None and not all(1 <= side <= 16384 for side in size):
             raise BadOption(f"--data.resolution is {self.resolution}; it must be between 1 and 16384 pixels.")
         if self.channels not in (None, 1, 3, 4):
-            raise BadOption(f"--data.channels is {self.channels}; it must be 1 (grey), 3 (colour) or 4 (with transparency).")
+            raise BadOption(
+                f"--data.channels is {self.channels}; it must be 1 (grey), 3 (colour) or 4 (with transparency)."
+            )
         for name in ("limit", "max_pixels", "memory"):
             value = getattr(self, name)
             if value is not None and not value > 0:

@@ -1,7 +1,8 @@
 """Arrays of pixels (height, width, channels): conversions between channel counts and bit depths, and the resize.
 
-8-bit images are resized by Pillow's integer filters, 16-bit ones by its float32 filters channel by channel; both antialias.
-Colours are multiplied by alpha meanwhile, so that the invisible colour of transparent pixels does not bleed into visible ones.
+8-bit images are resized by Pillow's integer filters, 16-bit ones by its float32 filters channel by channel; both
+antialias. Colours are multiplied by alpha meanwhile, so that the invisible colour of transparent pixels does not
+bleed into visible ones.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def change_bits(array: np.ndarray, bits: int) -> np.ndarray:
 
 
 def change_channels(array: np.ndarray, channels: int) -> np.ndarray:
-    """(h, w, 1 | 3 | 4) to `channels`: luma of ITU-R BT.601 for grey, transparency laid over white where it has no channel."""
+    """(h, w, 1 | 3 | 4) to `channels`: luma of ITU-R BT.601 for grey, transparency laid over white where it has no
+    channel.
+    """
     have = array.shape[2]
     if have == channels:
         return array
@@ -48,7 +51,9 @@ def change_channels(array: np.ndarray, channels: int) -> np.ndarray:
 
 
 def fit_to(array: np.ndarray, height: int, width: int, resize: str, fit: str) -> np.ndarray:
-    """(h, w, c) to (height, width, c): the centre cropped to the new aspect ratio, stretched to it, or padded with zeros."""
+    """(h, w, c) to (height, width, c): the centre cropped to the new aspect ratio, stretched to it, or padded with
+    zeros.
+    """
     have_height, have_width, channels = array.shape
     if (have_height, have_width) == (height, width):
         return array
@@ -68,7 +73,9 @@ def fit_to(array: np.ndarray, height: int, width: int, resize: str, fit: str) ->
     return padded
 
 
-def _resized(array: np.ndarray, height: int, width: int, resize: str, box: tuple[float, float, float, float]) -> np.ndarray:
+def _resized(
+    array: np.ndarray, height: int, width: int, resize: str, box: tuple[float, float, float, float]
+) -> np.ndarray:
     if array.dtype == np.uint8:
         image = Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
         # Pillow multiplies RGBA by alpha itself before it resizes, and divides afterwards.
@@ -78,7 +85,9 @@ def _resized(array: np.ndarray, height: int, width: int, resize: str, box: tuple
     if array.shape[2] == 4:
         values[..., :3] *= values[..., 3:] / top
     planes = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(values[..., c])).resize((width, height), FILTERS[resize], box=box))
+        np.asarray(
+            Image.fromarray(np.ascontiguousarray(values[..., c])).resize((width, height), FILTERS[resize], box=box)
+        )
         for c in range(array.shape[2])
     ]
     result = np.stack(planes, axis=2)

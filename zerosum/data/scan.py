@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,11 +17,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from zerosum.core.errors import BadData
 from zerosum.data.encodings import ImageEncoding
-from zerosum.data.files import Header, Unusable, decode, header, open_image, own_limit
+from zerosum.data.files import Header, Unusable, content_of, decode, header, own_limit
 from zerosum.data.found import Files, Item
 from zerosum.data.labels import used_labels
 from zerosum.data.options import Data
-from zerosum.data.report import Report
+from zerosum.data.report import SHOWN, Report
 from zerosum.data.spec import Spec
 
 DEFAULT_SIZE = 64
@@ -67,47 +68,63 @@ class FileReader:
         """(c, h, w) of the file at `index`. Raises BadData where it has become unusable since it was checked."""
         item = self.files[index].item
         try:
-            return self.encoding.pixels(decode(item.read(), self.max_pixels))
-        except (Unusable, OSError) as error:
+            with own_limit:
+                return self.encoding.pixels(decode(content_of(item), self.max_pixels))
+        except Unusable as error:
             raise BadData(
-                f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and remove what it lists."
+                f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and remove "
+                "what it lists."
             ) from error
 
 
-def check_files(found: Files, options: Data) -> CheckedFiles:
-    """Check all files of a source, decide how they are encoded, and decode them.
+def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
+    """Check all files of a source, decide how they are encoded, and decode them; `keep` the pixels if they fit "
+    "into memory.
 
     Raises:
-        BadData: nothing is usable, or (options.strict) something is not."""
+        BadData: nothing is usable, or (options.strict) something is not.
+    """
     report = Report(found.name, notes=found.notes, problems=list(found.problems))
     items = _preselected(_labelled(found, report, options), options.limit)
     report.total += len(items)
-    with own_limit():
+    with own_limit, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters of them is in the report
         good = _scan(items, report, options)
         _stop_if_unusable(report, good, options)
         encoding = _encoding(good, report, options)
         decoded = len(good) * int(np.prod(encoding.spec.shape)) * encoding.bits // 8
-        keep = decoded <= memory_limit(options)
-        kept, pixels = _decode(good, encoding, report, options, keep)
-    if not keep:
-        report.notes.append(f"decoded they would take {decoded / 2**30:.2f} GB: images are decoded while training (--data.memory)")
+        fits = decoded <= memory_limit(options)
+        kept, pixels = _decode(good, encoding, report, options, keep and fits)
+    if not fits:
+        report.notes.append(
+            f"decoded they would take {decoded / 2**30:.2f} GB: images are decoded while training (--data.memory)"
+        )
         if options.check == "headers":
-            report.notes.append("only the headers were checked; the fingerprint covers 64 KiB at both ends of each file")
+            report.notes.append(
+                "only the headers were checked; the fingerprint covers 64 KiB at both ends of each file"
+            )
     good = [good[index] for index in kept]
     _stop_if_unusable(report, good, options)
     _odd_sizes(good, report)
     report.duplicates([one.item.name for one in good], [one.digest for one in good])
     report.usable = len(good)
-    values = None if any(one.item.label is None for one in good) else [one.item.label for one in good if one.item.label is not None]
+    found_labels = [one.item.label for one in good if one.item.label is not None]
+    values = found_labels if len(found_labels) == len(good) else None
     labels, class_names = used_labels(values, found.class_names, options, report.notes)
     spec = Spec(encoding.spec.shape, len(class_names))
-    return CheckedFiles(report, good, ImageEncoding(spec, encoding.resize, encoding.fit, encoding.bits), labels, class_names, pixels)
+    return CheckedFiles(
+        report, good, ImageEncoding(spec, encoding.resize, encoding.fit, encoding.bits), labels, class_names, pixels
+    )
 
 
 def memory_limit(options: Data) -> float:
-    """Bytes that the decoded images may take."""
+    """Bytes that the decoded images may take: what was asked for, else a quarter of the RAM (1 GB where that is
+    unknown).
+    """
     if options.memory is not None:
         return options.memory * 2**30
+    if not hasattr(os, "sysconf"):
+        return 2.0**30
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
 
 
@@ -117,13 +134,17 @@ def _labelled(found: Files, report: Report, options: Data) -> list[Item]:
     if options.unlabelled or not without or len(without) == len(found.items):
         return found.items
     for item in without:
-        report.add(item.name, "unlabelled", "it has no label, others have one", "left out (--data.unlabelled keeps all)")
+        report.add(
+            item.name, "unlabelled", "it has no label, others have one", "left out (--data.unlabelled keeps all)"
+        )
     report.total += len(without)
     return [item for item in found.items if item.label is not None]
 
 
 def _preselected(items: list[Item], limit: int | None) -> list[Item]:
-    """With a limit, only as many files as are needed for it (in each split, or for both halves of a split of ours) are read."""
+    """With a limit, only as many files as are needed for it (in each split, or for both halves of a split of ours) are
+    read.
+    """
     if limit is None:
         return items
     own = any(item.split in ("test", "val") for item in items)
@@ -140,14 +161,10 @@ def _scan(items: list[Item], report: Report, options: Data) -> list[Checked]:
 
     def look(item: Item) -> Checked | Unusable:
         try:
-            content = item.read()
-            head = header(open_image(content, options.max_pixels))
+            content = content_of(item)
+            head = header(content, options.max_pixels)
         except Unusable as error:
             return error
-        except OSError as error:
-            return Unusable("unreadable", error.strerror or str(error))
-        except Exception as error:  # a hostile file can make a decoder raise anything
-            return Unusable("broken", f"{type(error).__name__}: {error}")
         if head.height * head.width == 1:
             return Unusable("single pixel", "it is 1 x 1 pixel")
         if options.check == "headers" and len(content) > 2 * EDGE:
@@ -175,7 +192,8 @@ def _encoding(good: list[Checked], report: Report, options: Data) -> ImageEncodi
     else:
         height = width = DEFAULT_SIZE
         report.notes.append(
-            f"the images have {len(sizes):,} different sizes; they are resized to {DEFAULT_SIZE} x {DEFAULT_SIZE} pixels "
+            f"the images have {len(sizes):,} different sizes; they are resized to {DEFAULT_SIZE} x "
+            f"{DEFAULT_SIZE} pixels "
             f"({options.resize}, fit: {options.fit}); choose with --data.resolution"
         )
     mode = {1: "grey", 3: "RGB", 4: "RGBA"}
@@ -207,11 +225,9 @@ def _decode(
 
     def one(index: int) -> Unusable | None:
         try:
-            array = decode(good[index].item.read(), options.max_pixels)
+            array = decode(content_of(good[index].item), options.max_pixels)
         except Unusable as error:
             return error
-        except OSError as error:
-            return Unusable("unreadable", error.strerror or str(error))
         if keep:
             pixels[index] = encoding.pixels(array)
         return None
@@ -241,10 +257,10 @@ def _stop_if_unusable(report: Report, good: list[Checked], options: Data) -> Non
     bad = report.unusable
     if good and not (options.strict and bad):
         return
-    listed = "; ".join(f"{problem.file}: {problem.problem}" for problem in bad[:20])
-    more = f"; and {len(bad) - 20:,} more" if len(bad) > 20 else ""
+    listed = "; ".join(f"{problem.file}: {problem.problem}" for problem in bad[:SHOWN])
+    more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     if not good:
-        raise BadData(f"{report.source} holds no usable image. {listed}{more}".rstrip() or report.source)
+        raise BadData(f"{report.source} holds no usable image. {listed}{more}")
     raise BadData(f"{report.source} has {len(bad):,} unusable files, and --data.strict is set. {listed}{more}")
 
 

@@ -46,7 +46,8 @@ def _find_path(path: Path, text: str, options: Data) -> Found:
         near = difflib.get_close_matches(text, builtin.BY_NAME, n=2, cutoff=0.6)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         raise BadData(
-            f"there is no file, folder or built-in data set called {text!r}. {hint}Built-in: {', '.join(builtin.BY_NAME)}. "
+            f"there is no file, folder or built-in data set called {text!r}. {hint}Built-in: "
+            f"{', '.join(builtin.BY_NAME)}. "
             "A Hugging Face data set is written hf://owner/name."
         )
     if is_folder:
@@ -70,7 +71,9 @@ def _find_path(path: Path, text: str, options: Data) -> Found:
         from zerosum.data.archives import read_tar
 
         return read_tar(path, options)
-    raise BadData(f"{path} is not a kind of data set that can be read: expected a folder, .zip, .tar, .npz, .npy or .parquet.")
+    raise BadData(
+        f"{path} is not a kind of data set that can be read: expected a folder, .zip, .tar, .npz, .npy or .parquet."
+    )
 
 
 def _read_npy(path: Path) -> Found:

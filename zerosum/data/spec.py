@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from zerosum.data.report import Report
 
 Batch = dict[str, Tensor]
-"""Named tensors; every one has the samples on axis 0. Images: "image" float32 (n, c, h, w) in [-1, 1], "label" int64 (n,)."""
+"""Named tensors; every one has the samples on axis 0. Images: "image" float32 (n, c, h, w) in [-1, 1], "label" int64
+(n,).
+"""
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,19 @@ class Spec:
 class Encoding(Protocol):
     """An invertible map between data as its user knows it and tensors as networks want them."""
 
-    spec: Spec
+    @property
+    def spec(self) -> Spec:
+        """What one encoded sample looks like."""
+        ...
 
     def encode(self, raw: Any) -> Batch:
         """Raw samples to a batch."""
         ...
 
     def decode(self, batch: Batch) -> Any:
-        """A batch (or what a generator made: {"image": ...}) back to what the user knows: a list of PIL images, an array."""
+        """A batch (or what a generator made: {"image": ...}) back to what the user knows: a list of PIL images, an
+        array.
+        """
         ...
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +60,9 @@ class Store(Protocol):
     def __len__(self) -> int: ...
 
     def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
-        """The samples at `indices` (int64 (m,), CPU), normalised to float32; those where `flip` (bool (m,)) is set mirrored."""
+        """The samples at `indices` (int64 (m,), CPU), normalised to float32; those where `flip` (bool (m,)) is set
+        mirrored.
+        """
         ...
 
     def prefetch(self, indices: Tensor) -> None:

@@ -1,4 +1,6 @@
-"""Stores: encoded samples fetched by index, from memory or decoded while training. Which index comes when is not theirs to say."""
+"""Stores: encoded samples fetched by index, from memory or decoded while training. Which index comes when is not
+theirs to say.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class MemoryStore:
         return len(self.values)
 
     def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
-        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set mirrored."""
+        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set
+        mirrored.
+        """
         chosen = self.values.index_select(0, indices.to(self.values.device, non_blocking=True))
         return _batch(chosen, self.labels, indices, flip, self.device)
 
@@ -71,12 +75,17 @@ class StreamingStore:
         return self.count
 
     def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
-        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set mirrored."""
+        """The samples at `indices` (int64 (m,), CPU) as float32 on the store's device; those where `flip` is set
+        mirrored.
+        """
         wanted = indices.tolist()
         for index in wanted:
             if not 0 <= index < self.count:
                 raise IndexError(f"sample {index} of {self.count}")
-        futures = {index: self._waiting.pop(index, None) or self._pool.submit(self.read, index) for index in dict.fromkeys(wanted)}
+        futures = {
+            index: self._waiting.pop(index) if index in self._waiting else self._pool.submit(self.read, index)
+            for index in dict.fromkeys(wanted)
+        }
         chosen = to_tensor(np.stack([futures[index].result() for index in wanted]))
         return _batch(chosen, self.labels, indices, flip, self.device)
 

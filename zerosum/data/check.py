@@ -1,0 +1,27 @@
+"""The data check by itself: what is broken, odd, converted or duplicated in a data set, without training on it."""
+
+from __future__ import annotations
+
+from zerosum.data.found import Files
+from zerosum.data.loading import assemble
+from zerosum.data.options import Data
+from zerosum.data.report import Problem, Report
+from zerosum.data.scan import check_files
+from zerosum.data.sources import Source, find
+
+__all__ = ["Problem", "Report", "check"]
+
+
+def check(source: Source, options: Data | None = None) -> Report:
+    """Read all of a data set and report what is wrong with it. Nothing decoded is kept in memory.
+
+    Raises:
+        BadData: the source does not exist, nothing in it is usable, or (options.strict) something is not.
+    """
+    options = options or Data()
+    found = find(source, options)
+    if isinstance(found, Files):
+        return check_files(found, options, keep=False).report
+    report = assemble(found, options).report
+    assert report is not None
+    return report
