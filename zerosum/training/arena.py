@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from contextlib import AbstractContextManager
@@ -126,9 +127,8 @@ def open_arena(devices: str = "auto", precision: str = "auto", micro_batch: int 
         convolutional: whether the networks convolve; "auto" keeps the others in fp32, where bf16 gains nothing.
     """
     from lightning_fabric import Fabric
-    from lightning_fabric.utilities import rank_zero_module
 
-    rank_zero_module.log.setLevel("ERROR")
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     accelerator, _, count = devices.partition(":")
     if accelerator.isdigit():
         accelerator, count = "auto", accelerator

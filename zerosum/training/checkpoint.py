@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -18,12 +19,16 @@ if TYPE_CHECKING:
 
 def save(folder: Path, game: Game, progress: dict[str, Any]) -> Path:
     """Write checkpoints/<samples>/ with the networks, EMA, optimizers and `progress` (which must hold "samples")."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save as to_bytes
 
     target = folder / "checkpoints" / f"{progress['samples']:012d}"
     with files.new_folder(target) as new:
-        save_file({name: value.detach().cpu().contiguous() for name, value in game.state_dict().items()}, new / "game.safetensors")
-        torch.save({name: player.optimizer.state_dict() for name, player in game.players.items()}, new / "optimizers.pt")
+        # Written by Python, not by the libraries, so that a full disk is an OSError that names the file.
+        tensors = {name: value.detach().cpu().contiguous() for name, value in game.state_dict().items()}
+        (new / "game.safetensors").write_bytes(to_bytes(tensors))
+        optimizers = io.BytesIO()
+        torch.save({name: player.memory() for name, player in game.players.items()}, optimizers)
+        (new / "optimizers.pt").write_bytes(optimizers.getbuffer())
         (new / "progress.json").write_text(json.dumps(progress, indent=2) + "\n")
     return target
 

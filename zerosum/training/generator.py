@@ -105,7 +105,7 @@ class TrainedGenerator(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Write config.json, model.safetensors and README.md (the Hugging Face layout), whole or not at all."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save as to_bytes
 
         folder = Path(folder)
         with files.new_folder(folder) as new:
@@ -118,7 +118,8 @@ class TrainedGenerator(nn.Module):
                 "facts": self.facts,
             }
             (new / "config.json").write_text(json.dumps(config, indent=2, default=str) + "\n")
-            save_file({k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}, new / "model.safetensors")
+            tensors = {name: value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+            (new / "model.safetensors").write_bytes(to_bytes(tensors))
             (new / "README.md").write_text(model_card(self))
 
     @staticmethod

@@ -323,7 +323,7 @@ def _roll_back(training: Training, reason: str) -> None:
 
 def _leave(training: Training, caught: list[int]) -> None:
     _save(training)
-    training.note("event", event=f"interrupted by {signal.Signals(caught[0]).name}; saved")
+    training.note("event", event=f"interrupted by {signal.Signals(caught[0]).name} and saved; zerosum resume {training.folder}")
     raise KeyboardInterrupt(signal.Signals(caught[0]).name)
 
 

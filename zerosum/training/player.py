@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,10 +121,9 @@ class Player(nn.Module):
     @contextmanager
     def unroll(self) -> Iterator[None]:
         """Steps inside are taken back on leaving: weights, buffers, EMA and the optimizer's memory."""
-        optimizer = self._optimizer()
         tensors = [t for module in (*self.networks, self.averages) for t in (*module.parameters(), *module.buffers())]
         kept = [t.detach().clone() for t in tensors]
-        memory = copy.deepcopy(optimizer.state_dict())
+        memory = copy.deepcopy(self.memory())
         try:
             yield
         finally:
@@ -144,7 +144,11 @@ class Player(nn.Module):
         index = [candidate is network for candidate in self.networks].index(True)
         return self.averages[index] if self.averages else network
 
-    def load_optimizer(self, state: dict) -> None:
+    def memory(self) -> dict[str, Any]:
+        """The optimizer's state, to be saved."""
+        return self._optimizer().state_dict()
+
+    def load_optimizer(self, state: dict[str, Any]) -> None:
         """Restore the optimizer's memory, laid out in memory as the parameters are (fused steps rely on that)."""
         optimizer = self._optimizer()
         optimizer.load_state_dict(state)

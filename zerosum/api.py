@@ -1,0 +1,244 @@
+"""train, resume, load, evaluate: the loop with its callbacks (scores, health, pictures, trackers) put together once, for everyone above."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+import zerosum
+from zerosum.core import discovery, files, randomness
+from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.settings import from_json, to_json
+from zerosum.data import load as load_data
+from zerosum.data.options import Data
+from zerosum.data.spec import Dataset
+from zerosum.health.monitor import Monitor
+from zerosum.metrics.callback import Scoring
+from zerosum.metrics.scores import Scores
+from zerosum.metrics.scores import evaluate as score
+from zerosum.report.callback import Reporting
+from zerosum.training import checkpoint, loop
+from zerosum.training.arena import Arena, open_arena
+from zerosum.training.callback import Callback
+from zerosum.training.generator import TrainedGenerator
+from zerosum.training.loop import Run
+from zerosum.training.pictures import Pictures
+from zerosum.training.trackers import JsonLines, ProgressBar, TensorBoard, WeightsAndBiases
+
+Features = Literal["auto", "inception", "dinov2", "classifier", "pixels", "none"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """All that a training was asked for: what config.json holds and `resume` reads."""
+
+    system: str
+    config: Any
+    data: Any
+    """Where the samples come from: a path, hf://name, or the name of a built-in set."""
+    options: Data = Data()
+    run: Run = Run()
+    features: Features = "auto"
+    """What scores are measured on; none: no scores, and the last generator is kept."""
+    weights: Path | None = None
+    """Weights file for the features, where they cannot be downloaded."""
+    wandb: str | None = None
+    """Project on Weights & Biases."""
+
+
+def train(
+    system: str, data: Any = "digits", *, config: Any = None, options: Data | None = None, run: Run | None = None,
+    features: Features = "auto", weights: Path | None = None, wandb: str | None = None, quiet: bool = False,
+    minutes: float | None = None,
+) -> TrainedGenerator:  # fmt: skip
+    """Train a system on data and return its best generator.
+
+    Args:
+        system: one of `zerosum list`.
+        data: a folder, archive, npz, parquet, hf://name, a built-in set, or an array of images (n, h, w, c).
+        config: the system's Config; by default the paper's settings.
+        options: how the data is read.
+        run: how long and where.
+        features: what scores are measured on: auto, inception, dinov2, classifier, pixels or none.
+        weights: a local weights file for inception or dinov2.
+        wandb: also log to this project on Weights & Biases.
+        quiet: no progress bar.
+        minutes: short for run=Run(minutes=...).
+
+    Example:
+        >>> generator = zerosum.train("dcgan", data="digits", minutes=3)
+    """
+    run = run or Run()
+    if minutes is not None:
+        run = dataclasses.replace(run, minutes=minutes)
+    game_class: Any = discovery.game_class(system)
+    command = Command(
+        discovery.find(system).name, config or game_class.Config(), data, options or Data(), run, features, weights, wandb
+    )
+    return start(command, quiet=quiet)
+
+
+def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
+    """Begin the training that a command describes, in a new run folder."""
+    dataset = _dataset(command)
+    arena, game = _arena_and_game(command, dataset)
+    folder = command.run.folder or _new_name(command.system, dataset.name)
+    if arena.rank == 0 and checkpoint.saved(folder):
+        raise BadOption(f"{folder} already holds a training: continue it with `zerosum resume {folder}`, or name another --run.folder.")
+    arena.barrier()
+    command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder))
+    if arena.rank == 0:
+        _describe(command, dataset, arena, folder)
+    return _play(command, dataset, game, arena, folder, quiet)
+
+
+def resume(folder: Path | str, *, quiet: bool = False, minutes: float | None = None, samples: int | None = None) -> TrainedGenerator:
+    """Continue a run from its last checkpoint, bit for bit as if it had not stopped.
+
+    Args:
+        folder: the run folder.
+        quiet: no progress bar.
+        minutes, samples: a new limit, to train longer than first asked for.
+    """
+    folder = Path(folder)
+    command = read_command(folder)
+    limits = {name: value for name, value in (("minutes", minutes), ("samples", samples)) if value is not None}
+    if limits:
+        limits = {"minutes": None, "samples": None} | limits
+    command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder, **limits))
+    dataset = _dataset(command)
+    arena, game = _arena_and_game(command, dataset)
+    return _play(command, dataset, game, arena, folder, quiet)
+
+
+def read_command(folder: Path) -> Command:
+    """The command that a run folder was made by."""
+    if not (folder / "config.json").exists():
+        raise BadFile(f"{folder} is not a run folder: it has no config.json. Runs are kept in runs/ by default.")
+    content = files.read_json(folder / "config.json")
+    try:
+        stored = content["command"]
+        game_class: Any = discovery.game_class(stored["system"])
+        command = from_json(Command, {**stored, "config": None})
+        return dataclasses.replace(command, config=from_json(game_class.Config, stored["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadFile(f"{folder / 'config.json'} is not the config of a run ({error!r}).") from error
+
+
+def load(path: Path | str, device: torch.device | str = "cpu") -> TrainedGenerator:
+    """The generator of a run folder, or of a folder in the Hugging Face layout.
+
+    Example:
+        >>> zerosum.load("runs/demo").sample(16, seed=1)[0].save("digit.png")
+    """
+    path = Path(path)
+    for folder in (path / "generator", path):
+        if (folder / "model.safetensors").exists():
+            return TrainedGenerator.load(folder, device)
+    if not path.exists():
+        raise BadFile(f"{path} does not exist: give a run folder (runs/...) or a folder with config.json and model.safetensors.")
+    if checkpoint.saved(path):
+        raise BadFile(f"{path} has checkpoints but no generator yet: `zerosum resume {path}` trains on until its next snapshot.")
+    raise BadFile(f"{path} holds no generator: expected generator/model.safetensors or model.safetensors in it.")
+
+
+def evaluate(
+    generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000, seed: int = 0,
+    weights: Path | None = None, options: Data | None = None, per_class: bool = False,
+) -> Scores:  # fmt: skip
+    """Measure a generator (or the one of a run folder) against data, by default the data it was trained on.
+
+    Example:
+        >>> print(zerosum.evaluate("runs/demo", n=2000).values["fd"])
+    """
+    if not isinstance(generator, TrainedGenerator):
+        if data is None:
+            command = read_command(Path(generator))
+            data, options = command.data, options or command.options
+        generator = load(generator)
+    if data is None:
+        raise BadOption("evaluate needs data to compare with: a path, a built-in name, or a Dataset.")
+    dataset = data if isinstance(data, Dataset) else load_data(data, options or Data(resolution=_resolution(generator)))
+    return score(generator, dataset, features=features, n=n, seed=seed, weights=weights, per_class=per_class)
+
+
+def _resolution(generator: TrainedGenerator) -> str | None:
+    return "{1}x{2}".format(*generator.spec.shape) if generator.spec.kind == "image" else None
+
+
+def _dataset(command: Command) -> Dataset:
+    return command.data if isinstance(command.data, Dataset) else load_data(command.data, command.options)
+
+
+def _arena_and_game(command: Command, dataset: Dataset) -> tuple[Arena, Any]:
+    randomness.reseed(command.run.seed, "build")
+    game = discovery.game_class(command.system)(command.config, dataset.spec)
+    arena = open_arena(command.run.devices, command.run.precision, command.run.micro_batch, game.convolutional)
+    return arena, game
+
+
+def _play(command: Command, dataset: Dataset, game: Any, arena: Arena, folder: Path, quiet: bool) -> TrainedGenerator:
+    system = discovery.find(command.system)
+    facts = {
+        "system": system.name,
+        "paper": system.summary,
+        "config": to_json(command.config),
+        "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "class_names": dataset.class_names},
+        "seed": command.run.seed,
+        "precision": arena.precision,
+        "versions": versions(),
+    }
+    watching: list[Callback] = [JsonLines(), TensorBoard(), Pictures()]
+    if command.features != "none":
+        watching.append(Scoring(command.features, weights=command.weights))
+    watching += [Monitor(command.run.on_illness), Reporting()]
+    watching += [WeightsAndBiases(command.wandb)] if command.wandb else []
+    watching += [] if quiet else [ProgressBar()]
+    return loop.train(game, dataset, command.run, folder, watching, facts, arena)
+
+
+def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path) -> None:
+    """config.json: what a reader, and `resume`, need to know about the run."""
+    described = {
+        "command": to_json(command if isinstance(command.data, str | Path) else dataclasses.replace(command, data=dataset.name)),
+        "data": {
+            "name": dataset.name, "fingerprint": dataset.fingerprint, "train": len(dataset.train),
+            "test": len(dataset.test) if dataset.test else 0, "spec": to_json(dataset.spec), "encoding": dataset.encoding.to_json(),
+            "class_names": dataset.class_names, "notes": dataset.notes or [],
+        },
+        "device": {"type": arena.device.type, "processes": arena.world, "precision": arena.precision},
+        "versions": versions(),
+        "commit": _commit(),
+        "started": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+    }  # fmt: skip
+    files.write_json(folder / "config.json", described)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the result depends on."""
+    return {"zerosum": zerosum.__version__, "torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
+
+
+def _commit() -> str | None:
+    """The git commit of the folder zerosum is run in, if there is one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def _new_name(system: str, data: str) -> Path:
+    """runs/<system>-<data>-<date>-<number>, the first number that is free."""
+    today = datetime.date.today().strftime("%Y%m%d")
+    number = 1
+    while (folder := Path("runs") / f"{system}-{data}-{today}-{number}").exists():
+        number += 1
+    return folder

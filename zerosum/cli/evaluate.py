@@ -1,0 +1,56 @@
+"""Measure a trained generator against real data, with the protocol and the real-against-real floor."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from zerosum.data.options import Data
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Measure a trained generator against real data.
+
+    Example: zerosum evaluate runs/dcgan-digits-20260101-1 --n 10000 --json
+    """
+
+    run: Annotated[Path, tyro.conf.Positional]
+    """A run folder, or a generator's folder."""
+    source: Annotated[str | None, tyro.conf.arg(name="data")] = None
+    """What to compare with; by default what a run was trained on."""
+    data: Data = Data()
+    """How that is read."""
+    features: str = "auto"
+    """auto, inception, dinov2, classifier or pixels."""
+    weights: Path | None = None
+    """Weights file for inception or dinov2, where they cannot be downloaded."""
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
+    """Generated samples."""
+    seed: int = 0
+    """Of the generated samples."""
+    per_class: bool = False
+    """Also a score per class."""
+    json: bool = False
+    """Print JSON."""
+
+
+def main(arguments: list[str]) -> int:
+    """`zerosum evaluate`."""
+    options = tyro.cli(Options, args=arguments, prog="zerosum evaluate")
+    from rich.console import Console
+
+    from zerosum import api
+
+    scores = api.evaluate(
+        options.run, options.source, features=options.features, n=options.n, seed=options.seed, weights=options.weights,
+        options=options.data if options.data != Data() else None, per_class=options.per_class,
+    )  # fmt: skip
+    if options.json:
+        print(scores.to_json())
+    else:
+        Console().print(scores.table())
+    return 0

@@ -1,0 +1,96 @@
+"""Train a system on data, with scores, health and pictures, into a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from zerosum.core import discovery
+from zerosum.core.errors import BadOption
+from zerosum.core.settings import to_json
+
+USAGE = """usage: zerosum train SYSTEM [--data SOURCE] [options]
+
+Train a system on data, with scores, health and pictures, into a run folder.
+`zerosum train SYSTEM --help` shows every setting of that system with its meaning and where in the paper it stands.
+
+examples:
+  zerosum train dcgan --run.minutes 5                       the digits that come along
+  zerosum train wgan_gp --data photos/ --data.resolution 64 --critic-steps 3 --adam.lr 3e-4
+  zerosum train rpgan --data faces.zip networks:mlp --networks.hidden 512
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """`zerosum train`."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(f"{USAGE}\nsystems: {', '.join(discovery.systems())}")
+        return 0
+    if arguments[0].startswith("-"):
+        raise BadOption(f"the system comes first: `zerosum train dcgan {' '.join(arguments)}`; `zerosum list` shows all of them.")
+    system = discovery.find(arguments[0])
+    parsed = _parse(system, arguments[1:])
+
+    from zerosum import api
+
+    command = api.Command(
+        system.name, parsed.config, parsed.source, parsed.data, parsed.run, parsed.features, parsed.weights, parsed.wandb
+    )
+    if parsed.dry_run:
+        print(json.dumps(to_json(command), indent=2, default=str))
+        return 0
+    api.start(command)
+    return 0
+
+
+def _parse(system: discovery.System, arguments: list[str]) -> Any:
+    """The command line of one system: its own settings, --data..., --run... and a few more."""
+    from zerosum.api import Features
+    from zerosum.data.options import Data
+    from zerosum.training.loop import Run
+
+    module = discovery.load(system.name)
+    config: Any = module.Config()
+    presets = getattr(module, "PRESETS", {})
+    name = _option(arguments, "--preset")
+    if name is not None:
+        if name not in presets:
+            raise BadOption(f"{system.name} has no preset {name!r}; it has: {', '.join(presets) or 'none'}.")
+        config = presets[name]
+    fields: list[Any] = [
+        ("config", Annotated[module.Config, tyro.conf.arg(name="")], dataclasses.field(default=config)),
+        ("source", Annotated[str, tyro.conf.arg(name="data", help="Folder, archive, npz, parquet, hf://name, or a built-in set: digits, "
+          "mnist, fashion_mnist, cifar10, stacked_mnist, ring, grid.")], dataclasses.field(default="digits")),
+        ("data", Data, dataclasses.field(default=Data())),
+        ("run", Run, dataclasses.field(default=Run())),
+        ("features", Annotated[Features, tyro.conf.arg(help="What scores are measured on; none: no scores, keep the last generator.")],
+         dataclasses.field(default="auto")),
+        ("weights", Annotated[Path | None, tyro.conf.arg(help="Weights file for the features, where they cannot be downloaded.")],
+         dataclasses.field(default=None)),
+        ("wandb", Annotated[str | None, tyro.conf.arg(help="Also log to this project on Weights & Biases.")], dataclasses.field(default=None)),
+        ("preset", Annotated[Literal[tuple(presets) or ("none",)] | None, tyro.conf.arg(help="Settings to start from.")],  # type: ignore[valid-type]
+         dataclasses.field(default=None)),
+        ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved command and stop.")], dataclasses.field(default=False)),
+    ]  # fmt: skip
+    options = dataclasses.make_dataclass("Options", fields, frozen=True)
+    return tyro.cli(
+        options,
+        args=arguments,
+        prog=f"zerosum train {system.name}",
+        description=f"{system.docstring}\n\nExample: zerosum train {system.name} --data photos/ --data.resolution 64 --run.minutes 30",
+        config=(tyro.conf.CascadeSubcommandArgs,),
+    )
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    """The value of `--name value` or `--name=value`."""
+    for i, argument in enumerate(arguments):
+        if argument == name and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith(f"{name}="):
+            return argument.partition("=")[2]
+    return None

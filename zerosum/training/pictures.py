@@ -1,0 +1,100 @@
+"""Pictures while training: the same latents, drawn again and again, as grids and at the end as an animation."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from zerosum.core.files import naming, write_bytes
+from zerosum.training.callback import Callback
+from zerosum.training.loop import Training
+
+
+class Pictures(Callback):
+    """samples/<samples>.png at each snapshot, samples.gif at the end.
+
+    Args:
+        count: samples in a grid; a class-conditional generator fills one column a class.
+    """
+
+    def __init__(self, count: int = 64):
+        self.count = count
+
+    def snapshot(self, training: Training) -> None:
+        """Draw the grid."""
+        generator = training.generator()
+        given = None
+        count, columns = self.count, None
+        if generator.conditional:
+            columns = min(generator.spec.classes, 16)
+            count = columns * max(2, self.count // columns)
+            given = {"label": torch.arange(count).remainder(columns)}
+        if generator.spec.kind == "points":
+            real = training.dataset.train.fetch(torch.arange(min(2500, len(training.dataset.train))))["image"].cpu().numpy()
+            picture = scatter(real, generator.sample(2500, seed=0))
+        else:
+            picture = grid(generator.sample(count, given=given, seed=0), columns)
+        save(picture, training.folder / "samples" / f"{training.samples:012d}.png")
+
+    def end(self, training: Training) -> None:
+        """Put the grids together as an animation."""
+        paths = sorted((training.folder / "samples").glob("[0-9]*.png"))
+        if len(paths) > 1:
+            animate(paths, training.folder / "samples" / "samples.gif")
+
+
+def grid(images: list[Image.Image], columns: int | None = None, at_least: int = 640) -> Image.Image:
+    """Images of one size side by side; small ones enlarged by a whole factor, so that pixels stay pixels."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    width, height = images[0].size
+    rows = math.ceil(len(images) / columns)
+    factor = max(1, min(at_least // max(columns * width, 1), 8))
+    mode = "RGBA" if images[0].mode == "RGBA" else "L" if images[0].mode in ("L", "I;16") else "RGB"
+    sheet = Image.new(mode, (columns * (width * factor + 2) + 2, rows * (height * factor + 2) + 2), 255)
+    for i, image in enumerate(images):
+        tile = eight_bit(image).convert(mode).resize((width * factor, height * factor), Image.Resampling.NEAREST)
+        sheet.paste(tile, (2 + (i % columns) * (width * factor + 2), 2 + (i // columns) * (height * factor + 2)))
+    return sheet
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """A 16-bit grey image for the screen; others as they are."""
+    if image.mode != "I;16":
+        return image
+    return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+
+
+def scatter(real: np.ndarray, fake: np.ndarray, size: int = 480) -> Image.Image:
+    """Generated points (orange) over real ones (grey); both (n, 2)."""
+    picture = Image.new("RGB", (size, size), "white")
+    draw = ImageDraw.Draw(picture)
+    reach = float(np.abs(real).max()) * 1.25
+    for points, colour, radius in ((real, "#b8c0cc", 2), (fake, "#e8590c", 1)):
+        for x, y in (points / reach * 0.5 + 0.5) * size:
+            if 0 <= x < size and 0 <= y < size:
+                draw.ellipse((x - radius, size - y - radius, x + radius, size - y + radius), fill=colour)
+    return picture
+
+
+def save(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture in one piece."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format=path.suffix[1:].upper(), **options)
+    write_bytes(path, buffer.getvalue())
+
+
+def animate(paths: list[Path], target: Path, frames: int = 60) -> None:
+    """A GIF of pictures, evenly chosen where there are more than `frames`; the last one stays longest."""
+    chosen = [paths[round(i * (len(paths) - 1) / (min(frames, len(paths)) - 1))] for i in range(min(frames, len(paths)))]
+    with naming(target):
+        pictures = []
+        for path in chosen:
+            with Image.open(path) as image:
+                pictures.append(image.convert("RGB").quantize(64))
+        save(pictures[0], target, save_all=True, append_images=pictures[1:], duration=[120] * (len(pictures) - 1) + [2000], loop=0)
