@@ -1,6 +1,9 @@
 # Every target makes its own environment in .venv; only Python 3.11 to 3.13 is needed.
 SHELL := /bin/bash
 BIN := .venv/bin
+# Advertisements of documentation tools have no place in a build's output.
+export DISABLE_MKDOCS_2_WARNING := true
+export NO_MKDOCS_2_WARNING := 1
 RUN := runs/demo
 # What `make demo` trains: small enough for three minutes on a laptop without a graphics card.
 DEMO := train dcgan --data digits --run.folder $(RUN) --run.minutes 3

@@ -23,7 +23,7 @@ import mkdocs_gen_files
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from zerosum.core.discovery import System, systems
+from zerosum.core.discovery import System, systems  # noqa: E402
 
 Row = dict[str, Any]
 NONE_YET = "No results yet: `make bench` makes them.\n"
@@ -92,23 +92,21 @@ def settings_table(tree: ast.Module) -> str:
     for field, after in zip(config.body, [*config.body[1:], None], strict=True):
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
-        told = (
-            isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)
-        )
-        meaning = after.value.value if told else ""  # type: ignore[union-attr]
+        meaning = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
         default = cell(ast.unparse(field.value)) if field.value else "required"
-        lines.append(f"| `--{field.target.id.replace('_', '-')}` | `{default}` | {cell(meaning)} |")
+        lines.append(f"| `--{field.target.id.replace('_', '-')}` | `{default}` | {cell(str(meaning))} |")
     return "\n".join(lines) + "\n"
 
 
 def presets(tree: ast.Module) -> str:
     """The presets of the system, if it has any."""
     for node in tree.body:
-        named = isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == "PRESETS" for t in node.targets
-        )
-        if named and isinstance(node.value, ast.Dict):  # type: ignore[union-attr]
-            pairs = zip(node.value.keys, node.value.values, strict=True)  # type: ignore[union-attr]
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "PRESETS"
+            and isinstance(node.value, ast.Dict)
+        ):
+            pairs = zip(node.value.keys, node.value.values, strict=True)
             lines = [f"| `{ast.literal_eval(k)}` | `{cell(ast.unparse(v))}` |" for k, v in pairs if k is not None]
             return "\n".join(["## Presets", "", "| preset | settings |", "|---|---|", *lines, ""])
     return ""
@@ -147,8 +145,9 @@ def overview() -> str:
 def results_page(found: list[Row]) -> str:
     """All results."""
     intro = (
-        "Made from `benchmarks/results/*.json` when this page is built; no number here was typed. Only rows with the same data and "
-        "protocol stand in one table. Peers and simple baselines stand beside ours, and results that fall short stay in.\n"
+        "Made from `benchmarks/results/*.json` when this page is built; no number here was typed. Only rows with "
+        "the same data and protocol stand in one table. Peers and simple baselines stand beside ours, and results that "
+        "fall short stay in.\n"
     )
     return f"# Results\n\n{intro}\n{results_table(found) if found else NONE_YET}"
 
@@ -161,6 +160,7 @@ def write(path: str, text: str) -> None:
 
 everything = rows()
 write("results.md", results_page(everything))
+write("tasks/add-a-system.md", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
 write("systems/index.md", overview())
 for each in systems().values():
     write(f"systems/{each.name}.md", system_page(each, everything))

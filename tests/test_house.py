@@ -5,9 +5,18 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import sys
+import types
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+
+from zerosum.data import load as load_data
+from zerosum.networks.families import DCGAN
+from zerosum.training.arena import Arena
+from zerosum.training.batches import Batches
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "zerosum"
@@ -92,6 +101,25 @@ def test_a_system_fits_in_300_lines(path: Path) -> None:
 @pytest.mark.parametrize("path", SYSTEMS, ids=short)
 def test_a_system_cites_its_paper(path: Path) -> None:
     assert not uncited(path.read_text(encoding="utf-8"))
+
+
+def test_the_worked_example_of_contributing_plays() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [source] = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert not uncited(source) and not undocumented(source)
+    module = types.ModuleType("worked_example")
+    sys.modules[module.__name__] = module  # dataclasses look their module up
+    try:
+        exec(compile(source, "CONTRIBUTING.md", "exec"), vars(module))
+        dataset = load_data(np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), dtype=np.uint8))
+        game = module.LSGAN(module.Config(batch_size=8, networks=DCGAN(width=4)), dataset.spec).seat(Arena())
+        before = next(game.G.parameters()).clone()
+        batches = Batches(dataset.train, batch_size=8, noise=game.noise(), seed=(0, 0), arena=game.arena)
+        game.round(batches)
+        assert game.trained()(game.latent.draw(3, torch.Generator())).shape == (3, 1, 8, 8)
+        assert not torch.equal(before, next(game.G.parameters()))
+    finally:
+        del sys.modules[module.__name__]
 
 
 def test_the_checks_can_fail() -> None:

@@ -66,20 +66,42 @@ def lines(steps: int = 600, samples: int = 200_000) -> list[dict[str, object]]:
 
 
 CONFIG = {
-    "command": "zerosum train dcgan --data digits --run.folder runs/demo --run.minutes 3 --run.seed 0",
-    "system": "dcgan",
-    "config": {"rounds": 200_000, "adam": {"lr": 2e-4, "betas": [0.5, 0.999]}, "ema_half_life": None},
-    "run": {"seed": 0, "minutes": 3, "batch_size": 64, "devices": 1, "precision": "fp32"},
+    "command": {
+        "type": "Command",
+        "system": "dcgan",
+        "config": {
+            "type": "Config",
+            "rounds": 100_000,
+            "networks": {"type": "DCGAN", "width": 64, "batch_norm": True, "discriminator_norm": False},
+            "adam": {"type": "Adam", "lr": 2e-4, "betas": [0.5, 0.999]},
+            "ema_half_life": None,
+        },
+        "data": "digits",
+        "options": {"type": "Data", "resolution": None, "resize": "lanczos", "flip": False},
+        "run": {
+            "type": "Run",
+            "folder": "runs/demo",
+            "seed": 0,
+            "minutes": 3,
+            "batch_size": None,
+            "on_illness": "rollback",
+        },
+        "features": "auto",
+        "wandb": None,
+    },
     "data": {
         "name": "digits",
-        "samples": 1797,
-        "shape": [1, 8, 8],
-        "class_names": list("0123456789"),
         "fingerprint": "5f1c2ad90b7e",
+        "train": 1617,
+        "test": 180,
+        "spec": {"type": "Spec", "shape": [1, 8, 8], "classes": 10, "kind": "image"},
+        "class_names": list("0123456789"),
         "notes": ["1,797 images of 8 × 8 pixels, gray", "10 classes, the rarest 174 times"],
     },
-    "versions": {"zerosum": "0.1.0", "python": "3.11.7", "torch": "2.13.0"},
-    "git": "85a61bc",
+    "device": {"type": "cpu", "processes": 1, "precision": "fp32"},
+    "versions": {"zerosum": "0.1.0", "torch": "2.13.0", "python": "3.11.7"},
+    "commit": "85a61bc",
+    "started": "2026-11-22T17:30:00+00:00",
 }
 SCORES = {
     "values": {

@@ -76,6 +76,7 @@ def test_a_complete_run(complete: Path) -> None:
         "right on 71 % of the training images",
         "Roll back with",
         "--run.minutes 3",
+        "cpu fp32",
         "adam.betas",
         "torch",
         "2.13.0",

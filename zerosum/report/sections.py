@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zerosum.metrics.scores import MEANINGS, Scores
+from zerosum.report.command import written
 from zerosum.report.html import Child, Html, escape, join, missing, rows, tag
 from zerosum.report.pictures import embed
 from zerosum.report.plot import plot, short
@@ -95,7 +95,7 @@ def header(record: Record) -> Html:
         ("time", duration(seconds) if is_number(seconds) and math.isfinite(seconds) else None),
         (score[0], number(score[1])) if score else ("", None),
         ("seed", find(record.config, "seed")),
-        ("device", find(record.config, "device", "accelerator")),
+        ("device", _device(record.config.get("device"))),
     ]
     tiles = [tag("div", tag("dt", name), tag("dd", value)) for name, value in facts if value is not None]
     return tag(
@@ -105,6 +105,15 @@ def header(record: Record) -> Html:
         tag("p", tag("span", verdict, class_=f"badge {tone(record)}"), _count(record), class_="verdict"),
         tag("dl", *tiles, class_="tiles") if tiles else None,
     )
+
+
+def _device(device: Any) -> str | None:
+    """{"type": "cuda", "processes": 2, "precision": "bf16"} as words."""
+    if not isinstance(device, Mapping):
+        return None if device is None else str(device)
+    processes = device.get("processes")
+    several = f"{processes} × " if is_number(processes) and processes > 1 else ""
+    return f"{several}{device.get('type')} {device.get('precision') or ''}".strip()
 
 
 def _count(record: Record) -> Html | None:
@@ -324,18 +333,19 @@ def settings(record: Record) -> Html:
     if not record.config:
         return section("Settings", "settings", missing(record.problems.get("config.json", "config.json is empty.")))
     config = dict(record.config)
-    command = config.pop("command", None)
+    command = config.get("command")
     parts: list[Html] = []
     if command:
-        text = shlex.join(map(str, command)) if isinstance(command, list) else str(command)
-        parts.append(join([tag("h3", "The resolved command"), tag("pre", tag("code", text))]))
+        parts.append(join([tag("h3", "The resolved command"), tag("pre", tag("code", written(command)))]))
     data = config.pop("data", None)
     if data is not None:
         facts: list[tuple[Child, Child]] = flat(data) if isinstance(data, Mapping) else [("source", str(data))]
         parts.append(join([tag("h3", "Data"), rows(facts)]))
     for name in [key for key, value in config.items() if isinstance(value, Mapping) and value]:
         table = rows(flat(config.pop(name)))
-        parts.append(tag("details", tag("summary", str(name).replace("_", " ").capitalize()), table))
+        heading = "Every setting" if name == "command" else str(name).replace("_", " ").capitalize()
+        parts.append(tag("details", tag("summary", heading), table))
+    config.pop("command", None)
     if config:
         parts.append(tag("details", tag("summary", "This run"), rows(flat(config)), open="open"))
     return section("Settings", "settings", *parts)

@@ -1,0 +1,21 @@
+"""The resolved command as it could be typed again."""
+
+from __future__ import annotations
+
+from tests.report.runs import CONFIG
+from zerosum.report.command import written
+
+
+def test_every_setting_that_is_on_is_written() -> None:
+    assert written(CONFIG["command"]) == (
+        "zerosum train dcgan --data digits --rounds 100000 --adam.lr 0.0002 --adam.betas 0.5 0.999 --ema-half-life None"
+        " --data.resize lanczos --data.no-flip --run.folder runs/demo --run.seed 0 --run.minutes 3"
+        " --on-illness rollback --features auto"
+        " networks:dcgan --networks.width 64 --networks.batch-norm --networks.no-discriminator-norm"
+    )
+
+
+def test_what_needs_quotes_is_quoted() -> None:
+    assert "--data 'my photos'" in written({"system": "dcgan", "data": "my photos"})
+    assert written(["zerosum", "train", "a b"]) == "zerosum train 'a b'"
+    assert written("zerosum train dcgan") == "zerosum train dcgan"
