@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from tests.report.runs import CONFIG
 from zerosum.report.command import written
 
@@ -19,3 +21,20 @@ def test_what_needs_quotes_is_quoted() -> None:
     assert "--data 'my photos'" in written({"system": "dcgan", "data": "my photos"})
     assert written(["zerosum", "train", "a b"]) == "zerosum train 'a b'"
     assert written("zerosum train dcgan") == "zerosum train dcgan"
+
+
+def test_the_command_line_understands_what_is_written() -> None:
+    from zerosum import api
+    from zerosum.cli.train import _parse
+    from zerosum.core import discovery
+    from zerosum.core.settings import to_json
+    from zerosum.networks.families import MLP
+    from zerosum.training.loop import Run
+
+    module = discovery.load("dcgan")
+    config = module.Config(rounds=7, networks=MLP(hidden=32, batch_norm=True), ema_half_life=None)
+    command = api.Command("dcgan", config, "my photos", run=Run(seed=3, minutes=0.5), features="none")
+    words = shlex.split(written(to_json(command)))
+    parsed = _parse(discovery.find("dcgan"), words[3:])
+    assert (parsed.config, parsed.source, parsed.data) == (command.config, command.data, command.options)
+    assert (parsed.run, parsed.features) == (command.run, command.features)

@@ -100,7 +100,9 @@ def plot(
     head = [tag("b", title), tag("span", note, class_="note") if note else None]
     if not drawn:
         return tag("figure", tag("figcaption", *head), tag("p", "no finite value yet", class_="missing"), class_="plot")
-    values = [y for points in drawn.values() for _, y, _, _ in points] + ([floor] if floor is not None else [])
+    values = [y for points in drawn.values() for _, *heights in points for y in heights] + (
+        [floor] if floor is not None else []
+    )
     log = log and span is None and min(values) > 0 and max(values) > 30 * min(values)
     low, high = span or limits(values, log)
     samples = [x for points in drawn.values() for x, *_ in points]

@@ -355,6 +355,8 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[Child, Child]]
     """Nested settings as (dotted name, text) pairs."""
     found: list[tuple[Child, Child]] = []
     for name, value in tree.items():
+        if name == "type" and len(tree) > 1 and prefix:
+            continue  # which class of ours it was made of
         if isinstance(value, Mapping) and value:
             found += flat(value, f"{prefix}{name}.")
         else:
