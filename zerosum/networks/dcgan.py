@@ -8,6 +8,22 @@ from torch import Tensor, nn
 from zerosum.networks.shapes import crop, plan
 
 
+def widths(levels: int, width: int) -> list[int]:
+    """Channels from the finest stage to the coarsest: doubled from stage to stage, to 8 times the first (figure 1: 128 to 1024)."""
+    return [width * min(2**i, 8) for i in range(levels)]
+
+
+def initialise_plain(module: nn.Module) -> None:
+    """Weights that keep the variance without batch normalisation (He et al. 2015, for the slope 0.2)."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, 0.2)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.ConvTranspose2d):
+        # Of a 4 x 4 kernel with stride 2, 2 x 2 weights meet in each output.
+        nn.init.normal_(module.weight, 0.0, (2.0 / (4 * module.in_channels)) ** 0.5)
+        nn.init.zeros_(module.bias)
+
+
 def initialise(module: nn.Module) -> None:
     """Weights N(0, 0.02), batch-norm gains N(1, 0.02) (section 3)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding):
@@ -20,22 +36,22 @@ class Generator(nn.Module):
     """z (n, latent), and a label (n,) where `classes`, to images (n, *shape) in [-1, 1].
 
     A projection to the coarsest grid, then 4 x 4 transposed convolutions that double it, each with batch normalisation and ReLU;
-    tanh at the end (section 3). The coarsest grid has width * 2^(levels - 1) channels: 1024 at 64 px for width 128.
+    tanh at the end (section 3). 1024 channels at the coarsest grid for width 128 and 64 px or more.
     """
 
     def __init__(self, latent: int, shape: tuple[int, int, int], *, width: int = 64, classes: int = 0, batch_norm: bool = True):
         super().__init__()
         channels, self.height, self.width = shape
         levels, self.grid = plan(self.height, self.width)
-        widths = [width * 2**i for i in reversed(range(levels))]
+        sizes = widths(levels, width)[::-1]
         self.embed = nn.Embedding(classes, latent) if classes else None
-        self.project = nn.Linear(latent * (2 if classes else 1), widths[0] * self.grid[0] * self.grid[1], bias=not batch_norm)
-        blocks: list[nn.Module] = [*([nn.BatchNorm2d(widths[0])] if batch_norm else []), nn.ReLU()]
-        for before, after in zip(widths, widths[1:], strict=False):
+        self.project = nn.Linear(latent * (2 if classes else 1), sizes[0] * self.grid[0] * self.grid[1], bias=not batch_norm)
+        blocks: list[nn.Module] = [*([nn.BatchNorm2d(sizes[0])] if batch_norm else []), nn.ReLU()]
+        for before, after in zip(sizes, sizes[1:], strict=False):
             blocks.append(nn.ConvTranspose2d(before, after, 4, 2, 1, bias=not batch_norm))
             blocks += [*([nn.BatchNorm2d(after)] if batch_norm else []), nn.ReLU()]
-        self.body = nn.Sequential(*blocks, nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1), nn.Tanh())
-        self.apply(initialise)
+        self.body = nn.Sequential(*blocks, nn.ConvTranspose2d(sizes[-1], channels, 4, 2, 1), nn.Tanh())
+        self.apply(initialise if batch_norm else initialise_plain)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         """(n, *shape)."""
@@ -60,8 +76,8 @@ class Discriminator(nn.Module):
         levels, _ = plan(height, self_width)
         self.embed = nn.Embedding(classes, 8) if classes else None
         before, blocks = channels + (8 if classes else 0), []
-        for level in range(levels):
-            after, normalise = width * 2**level, batch_norm and level > 0
+        for level, after in enumerate(widths(levels, width)):
+            normalise = batch_norm and level > 0
             blocks += [nn.Conv2d(before, after, 4, 2, 1, bias=not normalise)]
             blocks += [*([nn.BatchNorm2d(after)] if normalise else []), nn.LeakyReLU(0.2)]
             blocks += [nn.Dropout2d(dropout)] if dropout else []
@@ -69,7 +85,7 @@ class Discriminator(nn.Module):
         self.body = nn.Sequential(*blocks)
         self.width = before * height * self_width
         self.head = nn.Linear(self.width, 1)
-        self.apply(initialise)
+        self.apply(initialise if batch_norm else initialise_plain)
 
     def features(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """(n, self.width): what the head sees."""

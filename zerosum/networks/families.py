@@ -22,7 +22,9 @@ class MLP:
     """Fully connected networks; the only ones for points."""
 
     hidden: int = 256
-    """Units of each hidden layer."""
+    """Units of each hidden layer of the generator."""
+    discriminator_hidden: int | None = None
+    """Units of each hidden layer of the discriminator; None: as many as the generator's."""
     layers: int = 3
     """Hidden layers."""
     pieces: int = 1
@@ -42,8 +44,9 @@ class MLP:
     def discriminator(self, spec: Spec, classes: int = 0) -> nn.Module:
         """(n, *spec.shape) -> (n,)."""
         return mlp.Discriminator(
-            spec.shape, hidden=self.hidden, layers=self.layers, classes=classes, pieces=self.pieces, dropout=self.dropout
-        )
+            spec.shape, hidden=self.discriminator_hidden or self.hidden, layers=self.layers, classes=classes, pieces=self.pieces,
+            dropout=self.dropout,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ class ResNet:
     """Layer normalisation in the discriminator."""
     attention: int = 0
     """Self-attention on the stage of about so many pixels; 0: none."""
+    sum_pool: bool = False
+    """The discriminator's head sees the sum over the grid (SNGAN, SAGAN) rather than the mean (WGAN-GP)."""
 
     def generator(self, spec: Spec, latent: int, classes: int = 0) -> nn.Module:
         """z (n, latent) -> (n, *spec.shape)."""
@@ -94,8 +99,9 @@ class ResNet:
     def discriminator(self, spec: Spec, classes: int = 0) -> nn.Module:
         """(n, *spec.shape) -> (n,)."""
         return resnet.Discriminator(
-            image_size(spec), width=self.discriminator_width, classes=classes, layer_norm=self.layer_norm, attention=self.attention
-        )
+            image_size(spec), width=self.discriminator_width, classes=classes, layer_norm=self.layer_norm, attention=self.attention,
+            sum_pool=self.sum_pool,
+        )  # fmt: skip
 
 
 Networks = (

@@ -12,10 +12,12 @@ from zerosum.networks.shapes import crop, plan
 def widths(levels: int, width: int) -> list[int]:
     """Channels of the stages from finest to coarsest.
 
-    Up to 3 halvings (32 px) all stages are equally wide, as the papers have it there; above, they double from stage to stage,
-    to 16 times the first (SNGAN's 128-px networks).
+    Up to 3 halvings (32 px) all stages are `width`, as the papers have it there. Above, the finest is half as wide and they double
+    from stage to stage up to 1024: 64, 128, 256, 512, 1024, 1024 at 128 px for width 128 (Miyato et al. 2018, table 5).
     """
-    return [width * min(2**i, 16) if levels > 3 else width for i in range(levels + 1)]
+    if levels <= 3:
+        return [width] * (levels + 1)
+    return [min(max(width // 2, 1) * 2**i, 1024) for i in range(levels + 1)]
 
 
 class ConditionalBatchNorm(nn.Module):
@@ -108,7 +110,7 @@ class SelfAttention(nn.Module):
 
 def stage_with_attention(height: int, levels: int, attention: int) -> int | None:
     """The stage (0 = finest) whose height is nearest to `attention` pixels; None where attention is 0."""
-    return min(range(1, levels + 1), key=lambda i: abs(height / 2**i - attention)) if attention else None
+    return min(range(1, levels), key=lambda i: abs(height / 2**i - attention)) if attention else None
 
 
 class Generator(nn.Module):
@@ -158,11 +160,13 @@ class Discriminator(nn.Module):
         classes: projection of the label onto the features (Miyato and Koyama 2018, equation 3) where not 0.
         layer_norm: normalise within each sample (WGAN-GP's replacement for batch normalisation).
         attention: self-attention on the stage of about so many pixels; 0: none.
+        sum_pool: the head sees the sum over the grid rather than the mean.
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], *, width: int = 128, classes: int = 0, layer_norm: bool = False, attention: int = 0
-    ):
+        self, shape: tuple[int, int, int], *, width: int = 128, classes: int = 0, layer_norm: bool = False, attention: int = 0,
+        sum_pool: bool = False,
+    ):  # fmt: skip
         super().__init__()
         channels, height, image_width = shape
         levels, _ = plan(height, image_width)
@@ -175,14 +179,15 @@ class Discriminator(nn.Module):
         if stage is not None:
             blocks.insert(stage, SelfAttention(sizes[stage]))
         self.blocks = nn.Sequential(*blocks)
-        self.width = sizes[-1]
+        self.width, self.sum_pool = sizes[-1], sum_pool
         self.head = nn.Linear(self.width, 1)
         self.embed = nn.Embedding(classes, self.width) if classes else None
         self.apply(initialise)
 
     def features(self, x: Tensor, label: Tensor | None = None) -> Tensor:
-        """(n, self.width): the mean over the grid of what the head sees."""
-        return F.relu(self.blocks(x)).mean(dim=(2, 3))
+        """(n, self.width): what the head sees, the mean or sum over the grid."""
+        x = F.relu(self.blocks(x))
+        return x.sum(dim=(2, 3)) if self.sum_pool else x.mean(dim=(2, 3))
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits (n,)."""

@@ -20,6 +20,15 @@ def image_size(spec: Spec) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def classes_of(spec: Spec, system: str) -> int:
+    """The number of classes, or an error for a conditional system that was given data without labels."""
+    if spec.classes < 1:
+        raise BadOption(
+            f"{system} is class-conditional, but the data has no labels: give them with --data.labels, or train an unconditional system."
+        )
+    return spec.classes
+
+
 def plan(height: int, width: int, smallest: int = 4) -> tuple[int, tuple[int, int]]:
     """(number of halvings, size of the coarsest grid) so that the shorter side ends nearest to `smallest`.
 

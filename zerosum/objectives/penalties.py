@@ -8,9 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from zerosum.core.errors import BadOption
 
 Critic = Callable[[Tensor], Tensor]
+
+
+def refuse_batch_norm(critic: nn.Module) -> None:
+    """Raise BadOption where `critic` normalises over the batch: a sample would then have no gradient of its own."""
+    if any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in critic.modules()):
+        raise BadOption(
+            "a gradient penalty needs a critic without batch normalisation (Gulrajani et al. 2017, section 4): "
+            "give --networks.no-discriminator-norm, or choose networks:resnet or networks:mlp."
+        )
 
 
 def squared_gradient_norm(critic: Critic, x: Tensor) -> Tensor:
