@@ -30,8 +30,7 @@ def read_npz(path: Path) -> Arrays | Points:
     if key is None:
         raise BadData(
             f"{path} holds the arrays {', '.join(names) or '(none)'}; expected x_train (with y_train, x_test, "
-            "y_test) or one of "
-            f"{', '.join(IMAGE_KEYS)}."
+            f"y_test) or one of {', '.join(IMAGE_KEYS)}."
         )
     label = next((key for key in LABEL_KEYS if key in found), None)
     return from_array(found[key], found[label] if label else None, f"{path}: {key}", path.stem)

@@ -136,9 +136,8 @@ def _torchvision(class_name: str, name: str) -> Arrays:
             part = getattr(datasets, class_name)(str(cache_folder()), train=split == "train", download=True)
         except (OSError, RuntimeError) as error:
             raise BadData(
-                f"{name} could not be downloaded to {cache_folder()} ({error}). Without a network, copy an npz "
-                "with x_train, "
-                f"y_train, x_test and y_test to this machine and give its path: --data path/to/{name}.npz."
+                f"{name} could not be downloaded to {cache_folder()} ({error}). Without a network, copy an npz with "
+                f"x_train, y_train, x_test and y_test to this machine and give its path: --data path/to/{name}.npz."
             ) from error
         images = np.asarray(part.data)
         parts.append(images if images.ndim == 4 else images[..., None])

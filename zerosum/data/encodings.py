@@ -72,7 +72,7 @@ class ImageEncoding:
         return {"image": normalise(to_tensor(stacked))}
 
     def values(self, images: Tensor) -> np.ndarray:
-        """Float images (n, c, h, w) to uint8 or uint16 (n, h, w, c), rounded; beyond [-1, 1] clipped, NaN as mid-grey."""
+        """Float images (n, c, h, w) to uint8 or uint16 (n, h, w, c), rounded; clipped to [-1, 1], NaN as mid-grey."""
         half = 32767.5 if self.bits == 16 else 127.5
         scaled = images.detach().to("cpu", torch.float32).nan_to_num(nan=0.0).clamp(-1, 1).add(1).mul(half).round()
         dtype = np.uint16 if self.bits == 16 else np.uint8

@@ -121,7 +121,9 @@ def _header(image: Image.Image) -> Header:
     conversions = []
     width, height = image.size
     try:
-        if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
+        # A PNG may have EXIF after its pixels; to look there, Pillow would decode all of it.
+        known = image.format != "PNG" or "exif" in image.info
+        if known and image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8):
             width, height = height, width
     except Exception:  # damaged EXIF: `to_array` meets it again and reads the image without it
         conversions.append("damaged EXIF: orientation ignored")
@@ -136,18 +138,21 @@ def _header(image: Image.Image) -> Header:
 
 
 def _channels(image: Image.Image) -> int:
+    if image.mode == "F" or image.mode.startswith("I"):
+        return 1
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         return 4
-    return 1 if image.mode in ("1", "L", "F") or image.mode.startswith("I") else 3
+    return 1 if image.mode in ("1", "L") else 3
 
 
 def to_array(image: Image.Image) -> np.ndarray:
-    """The pixels (h, w, c), c 1, 3 or 4, as uint8, or uint16 for 16-bit grey. Raises ValueError for values that fit
-    neither.
+    """The pixels (h, w, c), c 1, 3 or 4, as uint8, or uint16 for 16-bit grey.
+
+    Raises:
+        ValueError: the values fit into neither.
     """
-    with contextlib.suppress(
-        SyntaxError, ValueError, TypeError, KeyError
-    ):  # damaged EXIF: the orientation is left alone
+    image.load()
+    with contextlib.suppress(Exception):  # what fails here is damaged EXIF, of any kind: the orientation is left alone
         image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its values are floats; save it with 8 or 16 bits")

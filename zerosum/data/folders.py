@@ -61,7 +61,7 @@ def _raise(error: OSError) -> None:
 
 def hidden(name: str) -> bool:
     """Whether a file or folder of this name is the system's and not the user's."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
+    return (name.startswith(".") and name not in (".", "..")) or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def arrange(name: str, place: str, reads: Reads, options: Data) -> Files:

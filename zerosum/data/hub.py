@@ -40,8 +40,7 @@ def read_hub(source: str, options: Data) -> Files:
     except Exception as error:  # of any kind: network, name, builder script ...
         raise BadData(
             f"{source} could not be loaded ({type(error).__name__}: {error}). Check the name, ?config= and the "
-            "network; a data set "
-            "that was fetched before loads without network when HF_HUB_OFFLINE=1 is set."
+            "network; a data set that was fetched before loads without network when HF_HUB_OFFLINE=1 is set."
         ) from error
     parts = loaded if isinstance(loaded, dict) else {split or "train": loaded}
     title = name.split("/")[-1]

@@ -17,29 +17,23 @@ class Data:
     """How samples are read, made equal in shape, and checked."""
 
     resolution: int | str | None = None
-    """Size in pixels: one number for a square, or HEIGHTxWIDTH such as 48x64. Left out: the images' own size "
-    "where all have the
-    same, else 64."""
+    """Pixels: one number for a square, or HEIGHTxWIDTH such as 48x64 (default: the images' own size where all have
+    the same, else 64)."""
     channels: int | None = None
-    """1 (grey), 3 (colour) or 4 (colour and transparency). Left out: what most of the images have."""
+    """1 (grey), 3 (colour) or 4 (colour and transparency) (default: what most images have)."""
     bits: Literal[8, 16] | None = None
-    """Bits per value. Left out: 16 where most of the images have 16, else 8."""
+    """Bits per value (default: 16 where most images have 16, else 8)."""
     resize: Resize = "lanczos"
     """Filter of the resize, always antialiased."""
     fit: Fit = "crop"
-    """What to do about another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4
-    channels).
-    """
+    """For another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4 channels)."""
     labels: str | None = None
-    """A file with the labels (csv with the columns file and label, or dataset.json), or the name of the label "
-    "column of a parquet
-    file or hub data set. Left out: class folders, labels.csv or dataset.json, or a column called label or class."""
+    """A labels file (csv with the columns file and label, or dataset.json), or the label column of a parquet file or
+    hub data set (default: class folders, labels.csv, dataset.json, or a column called label or class)."""
     unlabelled: bool = False
     """Ignore all labels."""
     column: str | None = None
-    """The column with the images, in a parquet file or hub data set. Left out: a column called image, or the only one
-    that can be.
-    """
+    """The image column of a parquet file or hub data set (default: image, or the only one that can be)."""
     flip: bool = False
     """Mirror a random half of the training images left to right."""
     limit: int | None = None
@@ -47,15 +41,12 @@ class Data:
     strict: bool = False
     """Stop at unusable files instead of going on without them."""
     check: Literal["full", "headers"] = "full"
-    """Decode every file while checking, or only look at its beginning (for sets that are too large to be held in
-    memory).
-    """
+    """Decode every file while checking, or read the headers alone of sets too large for the memory."""
     max_pixels: int = 100_000_000
     """Refuse images with more pixels than this (a small file can claim to be enormous)."""
     memory: float | None = None
-    """Gigabytes of memory the decoded images may take; larger sets are decoded while training. Left out: a quarter of
-    the RAM.
-    """
+    """Gigabytes that the decoded images may take; larger sets are decoded while training (default: a quarter of the
+    RAM)."""
 
     def __post_init__(self) -> None:
         size = self.size

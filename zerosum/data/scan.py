@@ -1,4 +1,4 @@
-"""The check of files: every one is read, hashed and decoded by a pool of threads; what is wrong with each is reported."""
+"""The check of files: each is read, hashed and decoded by a pool of threads, and what is wrong with it is reported."""
 
 from __future__ import annotations
 
@@ -72,14 +72,18 @@ class FileReader:
                 return self.encoding.pixels(decode(content_of(item), self.max_pixels))
         except Unusable as error:
             raise BadData(
-                f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and remove "
-                "what it lists."
+                f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and "
+                "remove what it lists."
             ) from error
 
 
 def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
-    """Check all files of a source, decide how they are encoded, and decode them; `keep` the pixels if they fit "
-    "into memory.
+    """Check all files of a source, decide how they are encoded, and decode them.
+
+    Args:
+        found: the files.
+        options: what was asked for.
+        keep: whether the pixels are wanted; they are kept where they fit into memory.
 
     Raises:
         BadData: nothing is usable, or (options.strict) something is not.
@@ -90,7 +94,7 @@ def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
     with own_limit, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what matters of them is in the report
         good = _scan(items, report, options)
-        _stop_if_unusable(report, good, options)
+        _stop_if_unusable(report, good, strict=False)
         encoding = _encoding(good, report, options)
         decoded = len(good) * int(np.prod(encoding.spec.shape)) * encoding.bits // 8
         fits = decoded <= memory_limit(options)
@@ -104,7 +108,7 @@ def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
                 "only the headers were checked; the fingerprint covers 64 KiB at both ends of each file"
             )
     good = [good[index] for index in kept]
-    _stop_if_unusable(report, good, options)
+    _stop_if_unusable(report, good, options.strict)
     _odd_sizes(good, report)
     report.duplicates([one.item.name for one in good], [one.digest for one in good])
     report.usable = len(good)
@@ -193,8 +197,7 @@ def _encoding(good: list[Checked], report: Report, options: Data) -> ImageEncodi
         height = width = DEFAULT_SIZE
         report.notes.append(
             f"the images have {len(sizes):,} different sizes; they are resized to {DEFAULT_SIZE} x "
-            f"{DEFAULT_SIZE} pixels "
-            f"({options.resize}, fit: {options.fit}); choose with --data.resolution"
+            f"{DEFAULT_SIZE} pixels ({options.resize}, fit: {options.fit}); choose with --data.resolution"
         )
     mode = {1: "grey", 3: "RGB", 4: "RGBA"}
     for one in good:
@@ -253,9 +256,9 @@ def _odd_sizes(good: list[Checked], report: Report) -> None:
         report.add(good[index].item.name, "odd size", problem, "resized like the others and kept")
 
 
-def _stop_if_unusable(report: Report, good: list[Checked], options: Data) -> None:
+def _stop_if_unusable(report: Report, good: list[Checked], strict: bool) -> None:
     bad = report.unusable
-    if good and not (options.strict and bad):
+    if good and not (strict and bad):
         return
     listed = "; ".join(f"{problem.file}: {problem.problem}" for problem in bad[:SHOWN])
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
