@@ -53,12 +53,17 @@ def lines(steps: int = 600, samples: int = 200_000) -> list[dict[str, object]]:
         if step % 60 == 0:
             found.append(
                 {"kind": "scores", "samples": shown, "seconds": 0.4 * step}
-                | {"fd": 9 + 120 * math.exp(-5 * progress), "coverage": 0.86 * (1 - math.exp(-4 * progress))}
+                | {
+                    "floor": {"fd": 1.871, "coverage": 0.967},
+                    "n": 2000,
+                    "fd": 9 + 120 * math.exp(-5 * progress),
+                    "coverage": 0.86 * (1 - math.exp(-4 * progress)),
+                }
             )
             accuracy = 0.62 + 0.2 * math.exp(-3 * progress) + 0.02 * chance.gauss(0, 1)
             found.append(
                 {"kind": "health", "samples": shown, "seconds": 0.4 * step, "verdict": "balanced"}
-                | {"accuracy_train": accuracy + 0.05, "accuracy_held_out": accuracy - 0.04}
+                | {"accuracy_train": accuracy + 0.05, "accuracy_held_out": accuracy - 0.04, "spread": 0.9}
             )
         if step == steps // 2:
             found.append({"kind": "event", "samples": shown, "seconds": 0.4 * step, "rounds": 1562, "event": "resumed"})

@@ -83,7 +83,7 @@ def test_a_complete_run(complete: Path) -> None:
     ):
         assert words in text
     assert "the rarest 174 times" in text
-    assert html.count("<svg") == 1 + 7  # the frame of all curves; FD, coverage, two losses, gradients, accuracy, speed
+    assert html.count("<svg") == 1 + 8  # the frame of all; FD, coverage, two losses, gradients, accuracy, speed, spread
     assert html.count("data:image/png") == 1 + 16  # 16 of 21 grids, the last one twice
     assert len(html) < 2_000_000
 

@@ -73,6 +73,8 @@ def limits(values: list[float], log: bool) -> tuple[float, float]:
             low, high = inner_low, inner_high
     if log:
         return low / 1.2, high * 1.2
+    if low == high == 0:
+        return 0.0, 1.0
     margin = 0.06 * (high - low) or 0.1 * abs(high) or 1.0
     return (0.0 if 0 <= low < 0.35 * high else low - margin), high + margin
 
@@ -135,11 +137,14 @@ def _curve(points: list[tuple[float, float, float, float]], x: Axis, y: Axis, in
 
     if len(points) == 1:
         return tag("circle", cx=x(points[0][0]), cy=pixel(points[0][1]), r=3.5, class_=f"c{index % 8} dot")
-    band = Html()
+    parts = []
     if any(high > low for _, _, low, high in points):
         outline = [(a, high) for a, _, _, high in points] + [(a, low) for a, _, low, _ in reversed(points)]
-        band = tag("path", d=path(outline, "Z"), class_=f"c{index % 8} band")
-    return join([band, tag("path", d=path([(a, b) for a, b, _, _ in points]), class_=f"c{index % 8} line")])
+        parts.append(tag("path", d=path(outline, "Z"), class_=f"c{index % 8} band"))
+    parts.append(tag("path", d=path([(a, b) for a, b, _, _ in points]), class_=f"c{index % 8} line"))
+    if len(points) <= 25:  # few enough to see each
+        parts += [tag("circle", cx=x(a), cy=pixel(b), r=2.6, class_=f"c{index % 8} dot") for a, b, _, _ in points]
+    return join(parts)
 
 
 def _frame(x: Axis, y: Axis) -> Html:

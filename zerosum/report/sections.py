@@ -196,13 +196,13 @@ def scores(record: Record) -> Html:
     else:
         body = join([_score_table(full), _protocol(full.protocol)])
     plots = []
-    found = record.curves("scores")
-    for key, points in found.items():
-        if key.removesuffix("_std") in found and key.endswith("_std"):
-            continue  # stands beside its mean
-        name, direction, words = MEANINGS.get(key, (key, "", ""))
-        note = "; ".join(filter(None, [words, f"good: {direction}" if direction else ""]))
-        plots.append(plot(name, {name: points}, note=note or None))
+    floors: Mapping[str, Any] = {}
+    for line in record.of_kind("scores"):
+        floors = line["floor"] if isinstance(line.get("floor"), Mapping) else floors
+    for key, points in record.curves("scores", lambda name: name in MEANINGS and not name.endswith("_std")).items():
+        name, direction, words = MEANINGS[key]
+        floor = floors.get(key) if is_number(floors.get(key)) else None
+        plots.append(plot(name, {name: points}, note=f"{words}; good: {direction}", floor=floor))
     return section("Scores", "scores", body, tag("div", *plots, class_="plots") if plots else None)
 
 
@@ -258,12 +258,24 @@ def curves(record: Record) -> Html:
     seen = {*losses, *gradients, *watched}
     for name in [n for n in names if n not in seen]:
         plots.append(plot(name, {name: record.curves("log")[name]}))
-    for name, points in record.curves("health", lambda n: n not in watched).items():
-        plots.append(plot(name, {name: points}, note="watched by the health check"))
+    if logits := record.curves("health", lambda name: name.startswith("logit")):
+        plots.append(plot("Discriminator logits", logits, note="means; positive: taken for real"))
+    evidence = record.curves("health", lambda name: name not in watched and name not in logits)
     intro = tag(
         "p", "Over samples shown. The line is the mean, the band the range. Point at a curve to read its values."
     )
-    return section("Curves", "curves", intro, tag("div", *plots, class_="plots"), _not_finite(record))
+    return section(
+        "Curves", "curves", intro, tag("div", *plots, class_="plots"), _evidence(evidence), _not_finite(record)
+    )
+
+
+def _evidence(found: dict[str, Points]) -> Html | None:
+    """What else the health check measured, one plot each, folded away."""
+    if not found:
+        return None
+    plots = [plot(name.replace("_", " "), {name.replace("_", " "): points}) for name, points in found.items()]
+    summary = tag("summary", f"All that the health check measures ({len(plots)} curves)")
+    return tag("details", summary, tag("div", *plots, class_="plots"))
 
 
 def _of_discriminator(name: str) -> bool:
