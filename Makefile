@@ -17,7 +17,7 @@ help:  ## show this list
 demo: .venv/.ready  ## train a small GAN in three minutes, check its health, write a report
 	@if [ -e $(RUN) ]; then echo "moving the earlier $(RUN) to $(RUN).old"; rm -rf $(RUN).old; mv $(RUN) $(RUN).old; fi
 	$(BIN)/zerosum $(DEMO)
-	$(BIN)/zerosum health $(RUN)
+	$(BIN)/zerosum health $(RUN) || test $$? -eq 1  # 1: it found something, which is no failure of the demo
 	@echo; echo "The report: $(CURDIR)/$(RUN)/report.html"
 
 test: .venv/.ready  ## run the tests
