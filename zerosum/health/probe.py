@@ -25,7 +25,7 @@ SAMPLES = 512
 PIXELS = 512 * 3 * 32 * 32
 """Numbers in each of the three sets at most, so that large images do not take long."""
 FEWEST = 64
-"""Samples that are taken however large they are."""
+"""Samples that are taken however large they are, and the fewest that precision and coverage say something about."""
 SIDE = 16
 """Images are averaged down to at most so many pixels a side before they are compared with each other."""
 SEARCHED = 10_000
@@ -50,13 +50,14 @@ class Probe:
         part = min(1.0, PIXELS / (SAMPLES * math.prod(data.spec.shape)))
         n = max(FEWEST, round(SAMPLES * part))
         self.train = fixed(data.train, n, "train")
-        self.held_out = fixed(data.test, n, "test") if data.test is not None and len(data.test) > NEIGHBOURS else None
+        self.held_out = fixed(data.test, n, "test") if data.test is not None and len(data.test) else None
         self.n = min(n, len(data.train))
         chosen = permutation(len(data.train), "health", "search")[: max(FEWEST_SEARCHED, round(SEARCHED * part))]
         self.searched = torch.cat([compact(data.train.fetch(piece)["image"]) for piece in chosen.split(256)])
-        self.real = compact((self.held_out or self.train)["image"])
-        self.copied_real = copied(self.real, self.searched) if self.held_out is not None else None
-        self.sizes = {"train": self.n, "held_out": len(self.real) if self.held_out else 0, "generated": self.n}
+        held_out = compact(self.held_out["image"]) if self.held_out is not None else torch.empty(0)
+        self.real = held_out if len(held_out) >= FEWEST else compact(self.train["image"])
+        self.copied_real = copied(held_out, self.searched) if len(held_out) else None
+        self.sizes = {"train": self.n, "held_out": len(held_out), "generated": self.n}
 
     def measure(self, training: Training) -> dict[str, float]:
         """All values by name; those that cannot be measured are left out.
@@ -69,7 +70,8 @@ class Probe:
         logit_train, logit_held_out, logit_generated: means of the logits; overfitting: r_v of ADA, made from them.
         gap: real minus generated logits, in standard deviations within the two.
         spread: mean distance between generated samples over that between real ones.
-        offset: distance between the two means, in standard deviations of the real samples.
+        energy: energy distance of the two distributions (Székely and Rizzo 2013) in mean distances between real samples;
+            0 where they are the same.
         precision, coverage: generated samples near a real one, real samples with a generated one near them.
         copied, copied_real: share of generated and of held-out samples that are copies of training samples.
         """
@@ -102,22 +104,21 @@ class Probe:
         }  # fmt: skip
         if held_out is not None:
             values |= {"logit_held_out": float(held_out.mean()), "auc_seen": auc(train, held_out)}
-            whole = train.mean() - generated.mean()
-            if whole > 0:
-                values["overfitting"] = float((train.mean() - held_out.mean()) / whole)
+            values["overfitting"] = overfitting(train, held_out, generated)
         return values
 
     def _samples(self, images: Tensor) -> dict[str, float]:
         fake, real = compact(images), self.real
         if not torch.isfinite(fake).all():
             return {}
+        between, among = torch.cdist(real, fake), torch.pdist(real).mean().clamp_min(1e-12)
         values = {
-            "spread": float(torch.pdist(fake).mean() / torch.pdist(real).mean().clamp_min(1e-12)),
-            "offset": float((fake.mean(0) - real.mean(0)).norm() / real.var(0).sum().sqrt().clamp_min(1e-12)),
+            "spread": float(torch.pdist(fake).mean() / among),
+            "energy": float((2 * between.mean() - torch.pdist(fake).mean() - among) / among),
         }
-        if len(real) > NEIGHBOURS:
+        if len(real) >= FEWEST:
             radius = torch.cdist(real, real).kthvalue(NEIGHBOURS + 1, dim=1).values  # the nearest is the sample itself
-            within = torch.cdist(real, fake) <= radius[:, None]
+            within = between <= radius[:, None]
             values |= {"precision": share(within.any(0)), "coverage": share(within.any(1))}
         if self.copied_real is not None:
             values |= {"copied": copied(fake, self.searched), "copied_real": self.copied_real}
@@ -147,7 +148,7 @@ def critique(training: Training, batch: Batch) -> Tensor | None:
 def compact(images: Tensor) -> Tensor:
     """Samples as vectors (n, d) float32 on the CPU: points as they are, images averaged down."""
     if images.dim() == 4 and max(images.shape[2:]) > SIDE:
-        images = F.adaptive_avg_pool2d(images, [min(SIDE, side) for side in images.shape[2:]])
+        images = F.adaptive_avg_pool2d(images, (min(SIDE, images.shape[2]), min(SIDE, images.shape[3])))
     return images.float().flatten(1).cpu()
 
 
@@ -170,6 +171,17 @@ def accuracy(real: Tensor, fake: Tensor) -> float:
     taken = 1 - torch.searchsorted(real, thresholds).double() / len(real)
     refused = torch.searchsorted(fake, thresholds).double() / len(fake)
     return float(((taken + refused) / 2).max())
+
+
+def overfitting(train: Tensor, held_out: Tensor, generated: Tensor) -> float:
+    """ADA's r_v (Karras et al. 2020, equation 1) from logits, limited to -2 to 2, where its denominator goes to zero.
+
+    A discriminator that ranks held-out samples below training ones and these below generated ones gets the limit.
+    """
+    gap, whole = float(train.mean() - held_out.mean()), float(train.mean() - generated.mean())
+    if whole <= 0:
+        return 2.0 if gap > 0 else 0.0
+    return max(-2.0, min(gap / whole, 2.0))
 
 
 def copied(samples: Tensor, train: Tensor) -> float:

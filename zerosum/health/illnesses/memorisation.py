@@ -10,6 +10,8 @@ changes. Held-out samples are measured in the same way, for comparison.
 
 from __future__ import annotations
 
+import math
+
 from zerosum.health.evidence import Evidence
 from zerosum.health.finding import Finding, Severity
 
@@ -17,7 +19,9 @@ NAME = "memorisation"
 LASTING = 2
 """Snapshots in a row that have to show it."""
 COPIES_ILL, COPIES_WARNING = 0.5, 0.15
-"""Share of copies beyond the share among held-out samples; its standard error is 0.02."""
+"""Share of copies beyond the share among held-out samples."""
+ERRORS = 3.0
+"""It also has to be so many standard errors above it: few held-out samples say little about their share."""
 ADVICE = (
     "Do not publish these samples, nor the generator. Train on more data, mirror it (--data.flip) where that is allowed, stop earlier "
     "(--run.samples), or take a smaller generator; `zerosum evaluate` shows the suspicious pairs' numbers."
@@ -27,7 +31,11 @@ ADVICE = (
 def check(evidence: Evidence) -> Finding | None:
     """More copies among generated samples than among held-out ones."""
     copies, honest = evidence.recent("copied", LASTING), evidence.last.get("copied_real")
-    if not copies or honest is None or min(copies) - honest < COPIES_WARNING:
+    if not copies or honest is None:
+        return None
+    held_out = max(evidence.last.sizes.get("held_out", 512), 1)
+    error = math.sqrt(max(honest * (1 - honest), 0.05) / held_out)
+    if min(copies) - honest < max(COPIES_WARNING, ERRORS * error):
         return None
     severity: Severity = "ill" if min(copies) - honest >= COPIES_ILL else "warning"
     text = f"{copies[-1]:.0%} of the generated samples are copies of a training sample; of held-out samples {honest:.0%} would count as such."

@@ -13,10 +13,14 @@ import math
 
 from zerosum.health.evidence import Evidence, Snapshot
 from zerosum.health.finding import Finding, Severity
+from zerosum.health.illnesses import vanishing_gradient
 
 NAME = "mode collapse"
-LASTING = 2
-"""Snapshots in a row that have to show it: a generator that has hardly begun makes samples that are all alike, too."""
+LASTING = 3
+"""Snapshots in a row that have to show it: a healthy training may pass through a stage of few modes."""
+BEGINNING = 4
+"""Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts at once where
+they look real, or were varied before."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
 """Distance between samples relative to real ones; healthy trainings of all systems here stay between 0.8 and 1.1, and
 samples from a single one of ten classes come to about 0.7."""
@@ -39,7 +43,7 @@ def check(evidence: Evidence) -> Finding | None:
     if len(evidence.snapshots) < LASTING:
         return None
     recent = evidence.snapshots[-LASTING:]
-    for measure in (by_spread, by_classes, by_coverage):
+    for measure in (by_spread, by_classes, by_coverage) if begun(evidence) else (by_classes, by_coverage):
         found = [measure(snapshot) for snapshot in recent]
         if all(found):
             grave = all(one is not None and one[0] == "ill" for one in found)
@@ -47,6 +51,14 @@ def check(evidence: Evidence) -> Finding | None:
             assert found[-1] is not None
             return Finding(NAME, severity, found[-1][1], ADVICE, evidence.last.samples)
     return None
+
+
+def begun(evidence: Evidence) -> bool:
+    """Whether samples that are alike are a sign of collapse, not of a generator that has not begun, or was never able to."""
+    varied = max(evidence.history("spread"), default=0.0) >= SPREAD_WARNING
+    if varied or (evidence.last.get("precision") or 0.0) >= PRECISION:
+        return True
+    return len(evidence.snapshots) >= BEGINNING + LASTING and vanishing_gradient.check(evidence) is None
 
 
 def by_spread(snapshot: Snapshot) -> tuple[Severity, str] | None:

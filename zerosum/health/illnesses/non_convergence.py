@@ -8,6 +8,8 @@ swing or rise far above its best.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from zerosum.health.evidence import Evidence
 from zerosum.health.finding import Finding, Severity
 
@@ -43,7 +45,7 @@ def swinging(evidence: Evidence) -> tuple[Severity, str] | None:
     """The discriminator prefers real samples, then generated ones, and so on."""
     values = evidence.history("auc_train")[-WINDOW:]
     extremes = [value > RIGHT for value in values if value > RIGHT or value < FOOLED]
-    swings = sum(one != other for one, other in zip(extremes, extremes[1:], strict=False))
+    swings = sum(one != other for one, other in pairwise(extremes))
     if swings < SWINGS_WARNING:
         return None
     text = (
@@ -55,7 +57,7 @@ def swinging(evidence: Evidence) -> tuple[Severity, str] | None:
 
 def worsening(evidence: Evidence) -> tuple[Severity, str] | None:
     """The distance to the data stays far above the best so far."""
-    key, name = ("fd", "Fréchet distance") if evidence.history("fd") else ("offset", "distance between the means")
+    key, name = ("fd", "Fréchet distance") if evidence.history("fd") else ("energy", "energy distance")
     values = evidence.history(key)
     if len(values) <= LASTING:
         return None
