@@ -250,6 +250,7 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
     "no images": (lambda root: np.zeros((0, 4, 4), np.uint8), "is empty: its shape is (0, 4, 4, 1)"),
     "text values": (lambda root: np.full((2, 4, 4), "a"), "has values of type <U1"),
     "triple": (lambda root: (NAN, NAN, NAN), "a tuple of 3 was given as data; expected (images, labels)"),
+    "list": (lambda root: [1, 2], "a list was given as data; expected a path, a name, an array"),
     "zip broken": (file("set.zip", b"no"), "cannot be read as a zip archive"),
     "tar broken": (file("set.tar.gz", b"no"), "cannot be read as a tar archive"),
     "parquet broken": (file("set.parquet", b"no"), "cannot be read as parquet"),

@@ -15,7 +15,7 @@ from zerosum.data.found import Arrays, Found, Points
 from zerosum.data.options import Data
 
 POINTS = 100_000
-"""Points of ring and grid, as in PacGAN (Lin et al. 2018, arXiv:1712.04086, section 4.1)."""
+"""Points of ring and grid, as in PacGAN (Lin et al. 2018, arXiv:1712.04086)."""
 RING_STD, GRID_STD = 0.02, 0.05
 STACKED = 128_000
 """Training samples of stacked MNIST, as in VEEGAN (Srivastava et al. 2017, arXiv:1705.07761) and PacGAN."""

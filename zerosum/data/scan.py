@@ -100,13 +100,11 @@ def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
         fits = decoded <= memory_limit(options)
         kept, pixels = _decode(good, encoding, report, options, keep and fits)
     if not fits:
-        report.notes.append(
-            f"decoded they would take {decoded / 2**30:.2f} GB: images are decoded while training (--data.memory)"
-        )
-        if options.check == "headers":
-            report.notes.append(
-                "only the headers were checked; the fingerprint covers 64 KiB at both ends of each file"
-            )
+        gigabytes = decoded / 2**30
+        report.notes.append(f"decoded they take {gigabytes:.2f} GB: they are decoded while training (--data.memory)")
+    if options.check == "headers":
+        checked = "only the headers were checked" if not (keep and fits) else "every image was decoded"
+        report.notes.append(f"{checked}; the fingerprint covers 64 KiB at both ends of each file")
     good = [good[index] for index in kept]
     _stop_if_unusable(report, good, options.strict)
     _odd_sizes(good, report)

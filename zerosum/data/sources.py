@@ -25,6 +25,10 @@ def find(source: Source, options: Data) -> Found:
         if len(source) != 2:
             raise BadData(f"a tuple of {len(source)} was given as data; expected (images, labels).")
         return from_array(np.asarray(source[0]), np.asarray(source[1]))
+    if not isinstance(source, str | os.PathLike):
+        raise BadData(
+            f"a {type(source).__name__} was given as data; expected a path, a name, an array, or a pair (images, labels)."
+        )
     text = os.fspath(source)
     if text in builtin.BY_NAME:
         return builtin.BY_NAME[text](options)

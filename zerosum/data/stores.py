@@ -111,9 +111,8 @@ def subset(store: MemoryStore, indices: Sequence[int]) -> MemoryStore:
 def _batch(chosen: Tensor, labels: Tensor | None, indices: Tensor, flip: Tensor | None, device: torch.device) -> Batch:
     images = normalise(chosen.to(device, non_blocking=True))
     if flip is not None and images.ndim == 4:
-        where = flip.to(device).nonzero().squeeze(1)
-        if len(where):
-            images[where] = images[where].flip(-1)
+        where = flip.nonzero().squeeze(1).to(device, non_blocking=True)  # found on the CPU: no waiting for the device
+        images[where] = images[where].flip(-1)
     batch = {"image": images}
     if labels is not None:
         batch["label"] = labels[indices].to(device, non_blocking=True)
