@@ -80,7 +80,14 @@ def train(
         run = dataclasses.replace(run, minutes=minutes)
     game_class: Any = discovery.game_class(system)
     command = Command(
-        discovery.find(system).name, config or game_class.Config(), data, options or Data(), run, features, weights, wandb
+        discovery.find(system).name,
+        config or game_class.Config(),
+        data,
+        options or Data(),
+        run,
+        features,
+        weights,
+        wandb,
     )
     return start(command, quiet=quiet)
 
@@ -91,7 +98,9 @@ def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
     arena, game = _arena_and_game(command, dataset)
     folder = command.run.folder or _new_name(command.system, dataset.name)
     if arena.rank == 0 and checkpoint.saved(folder):
-        raise BadOption(f"{folder} already holds a training: continue it with `zerosum resume {folder}`, or name another --run.folder.")
+        raise BadOption(
+            f"{folder} already holds a training: continue it with `zerosum resume {folder}`, or name another --run.folder."
+        )
     arena.barrier()
     command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder))
     if arena.rank == 0:
@@ -99,7 +108,9 @@ def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
     return _play(command, dataset, game, arena, folder, quiet)
 
 
-def resume(folder: Path | str, *, quiet: bool = False, minutes: float | None = None, samples: int | None = None) -> TrainedGenerator:
+def resume(
+    folder: Path | str, *, quiet: bool = False, minutes: float | None = None, samples: int | None = None
+) -> TrainedGenerator:
     """Continue a run from its last checkpoint, bit for bit as if it had not stopped.
 
     Args:
@@ -143,9 +154,13 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> TrainedGenerat
         if (folder / "model.safetensors").exists():
             return TrainedGenerator.load(folder, device)
     if not path.exists():
-        raise BadFile(f"{path} does not exist: give a run folder (runs/...) or a folder with config.json and model.safetensors.")
+        raise BadFile(
+            f"{path} does not exist: give a run folder (runs/...) or a folder with config.json and model.safetensors."
+        )
     if checkpoint.saved(path):
-        raise BadFile(f"{path} has checkpoints but no generator yet: `zerosum resume {path}` trains on until its next snapshot.")
+        raise BadFile(
+            f"{path} has checkpoints but no generator yet: `zerosum resume {path}` trains on until its next snapshot."
+        )
     raise BadFile(f"{path} holds no generator: expected generator/model.safetensors or model.safetensors in it.")
 
 
@@ -223,7 +238,12 @@ def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path) ->
 
 def versions() -> dict[str, str]:
     """Versions of what the result depends on."""
-    return {"zerosum": zerosum.__version__, "torch": torch.__version__, "python": platform.python_version(), "system": platform.platform()}
+    return {
+        "zerosum": zerosum.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
 
 
 def _commit() -> str | None:

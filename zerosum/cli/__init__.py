@@ -31,7 +31,9 @@ def commands() -> dict[str, str]:
         if not path.stem.startswith("_"):
             docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
             found[path.stem.rstrip("_").replace("_", "-")] = docstring.splitlines()[0] if docstring else ""
-    return dict(sorted(found.items(), key=lambda item: (ORDER.index(item[0]) if item[0] in ORDER else len(ORDER), item[0])))
+    return dict(
+        sorted(found.items(), key=lambda item: (ORDER.index(item[0]) if item[0] in ORDER else len(ORDER), item[0]))
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -44,7 +44,11 @@ def main(arguments: list[str]) -> int:
     given = None if options.class_ is None else {"label": class_number(options.class_, generator.class_names)}
     samples = generator.sample(options.n, given=given, seed=options.seed, truncation=options.truncation)
     written = write(samples, options.out, generator)
-    print(json.dumps({"files": [str(path) for path in written], "seed": options.seed}) if options.json else f"wrote {options.n} samples to {options.out}")
+    print(
+        json.dumps({"files": [str(path) for path in written], "seed": options.seed})
+        if options.json
+        else f"wrote {options.n} samples to {options.out}"
+    )
     return 0
 
 

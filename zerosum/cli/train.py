@@ -31,14 +31,23 @@ def main(arguments: list[str]) -> int:
         print(f"{USAGE}\nsystems: {', '.join(discovery.systems())}")
         return 0
     if arguments[0].startswith("-"):
-        raise BadOption(f"the system comes first: `zerosum train dcgan {' '.join(arguments)}`; `zerosum list` shows all of them.")
+        raise BadOption(
+            f"the system comes first: `zerosum train dcgan {' '.join(arguments)}`; `zerosum list` shows all of them."
+        )
     system = discovery.find(arguments[0])
     parsed = _parse(system, arguments[1:])
 
     from zerosum import api
 
     command = api.Command(
-        system.name, parsed.config, parsed.source, parsed.data, parsed.run, parsed.features, parsed.weights, parsed.wandb
+        system.name,
+        parsed.config,
+        parsed.source,
+        parsed.data,
+        parsed.run,
+        parsed.features,
+        parsed.weights,
+        parsed.wandb,
     )
     if parsed.dry_run:
         print(json.dumps(to_json(command), indent=2, default=str))

@@ -69,8 +69,13 @@ def game_class(name: str) -> type:
     games = [
         value
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "round") and hasattr(value, "Config")
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and hasattr(value, "round")
+        and hasattr(value, "Config")
     ]
     if len(games) != 1:
-        raise BadOption(f"{module.__name__} must define exactly one Game with a Config; found {[g.__name__ for g in games]}.")
+        raise BadOption(
+            f"{module.__name__} must define exactly one Game with a Config; found {[g.__name__ for g in games]}."
+        )
     return games[0]

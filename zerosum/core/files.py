@@ -21,13 +21,14 @@ def naming(path: Path, doing: str = "write") -> Iterator[None]:
         yield
     except OSError as error:
         reason = {
-            errno.ENOSPC: "the disk is full: free some space, or choose another place with --run.folder",
-            errno.EDQUOT: "the disk quota is used up: free some space, or choose another place with --run.folder",
-            errno.EACCES: "permission denied: choose a place you may write to with --run.folder",
-            errno.EPERM: "not permitted: choose a place you may write to with --run.folder",
-            errno.EROFS: "the file system is read-only: choose another place with --run.folder",
+            errno.ENOSPC: "the disk is full: free some space, or choose another place",
+            errno.EDQUOT: "the disk quota is used up: free some space, or choose another place",
+            errno.EACCES: "permission denied: choose a place you may write to",
+            errno.EPERM: "not permitted: choose a place you may write to",
+            errno.EROFS: "the file system is read-only: choose another place",
             errno.EFBIG: "the file would be larger than this system allows",
             errno.ENOTDIR: "part of the path is a file, not a folder",
+            errno.EEXIST: "part of the path is a file, not a folder",
         }.get(error.errno or 0, str(error.strerror or error))
         raise BadFile(f"cannot {doing} {path}: {reason}.") from error
 
@@ -92,6 +93,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+
+def tidy(parent: Path) -> None:
+    """Clear up what a killed process left of `new_folder` in `parent`: put back what was just being replaced, remove the rest."""
+    for left in parent.glob(".*.old"):
+        replaced = parent / left.name[1:].rpartition(".")[0].rpartition(".")[0]
+        if not replaced.exists():
+            left.rename(replaced)
+    for left in (*parent.glob(".*.old"), *parent.glob(".*.tmp")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

@@ -31,7 +31,9 @@ class Uniform:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """(n, size) float32 on the generator's device."""
-        return torch.rand(n, self.size, generator=generator, device=generator.device) * (self.high - self.low) + self.low
+        return (
+            torch.rand(n, self.size, generator=generator, device=generator.device) * (self.high - self.low) + self.low
+        )
 
 
 @dataclass(frozen=True)

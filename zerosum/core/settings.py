@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import typing
 from pathlib import Path
 from types import NoneType, UnionType
@@ -43,7 +44,23 @@ def from_json(kind: Any, content: Any) -> Any:
             return tuple(from_json(item_kind, item) for item_kind, item in zip(kinds, content, strict=True))
         if option is Path and isinstance(content, str):
             return Path(content)
-    return content
+    if any(_fits(option, content) for option in options):
+        return content
+    expected = " or ".join(getattr(option, "__name__", str(option)) for option in options)
+    raise BadFile(f"{json.dumps(content, default=str)[:80]} is not a setting of the kind {expected}.")
+
+
+def _fits(kind: Any, content: Any) -> bool:
+    """Whether plain JSON is a value of `kind` as it stands."""
+    if typing.get_origin(kind) is typing.Literal:
+        return content in typing.get_args(kind)
+    if kind is float:
+        return isinstance(content, int | float) and not isinstance(content, bool)
+    if kind is int:
+        return isinstance(content, int) and not isinstance(content, bool)
+    if kind is dict or typing.get_origin(kind) is dict:
+        return isinstance(content, dict)
+    return kind is Any or (kind in (str, bool, NoneType) and isinstance(content, kind))
 
 
 def _plain(kind: Any) -> Any:
@@ -56,5 +73,7 @@ def _dataclass(kind: Any, content: dict[str, Any]) -> Any:
     names = {field.name for field in dataclasses.fields(kind)}
     unknown = set(content) - names - {"type"}
     if unknown:
-        raise BadFile(f"{kind.__name__} has no setting called {', '.join(sorted(unknown))}: written by another version of zerosum?")
+        raise BadFile(
+            f"{kind.__name__} has no setting called {', '.join(sorted(unknown))}: written by another version of zerosum?"
+        )
     return kind(**{name: from_json(hints[name], content[name]) for name in names & set(content)})

@@ -80,7 +80,9 @@ class Arena:
         """The first process's numbers, in all of them."""
         if self.world == 1:
             return list(numbers)
-        tensor = torch.tensor(numbers, dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device)
+        tensor = torch.tensor(
+            numbers, dtype=torch.float64 if self.device.type != "mps" else torch.float32, device=self.device
+        )
         torch.distributed.broadcast(tensor, 0)
         return tensor.tolist()
 
@@ -117,7 +119,9 @@ def processes() -> tuple[int | None, int]:
     return None, 1
 
 
-def open_arena(devices: str = "auto", precision: str = "auto", micro_batch: int | None = None, convolutional: bool = True) -> Arena:
+def open_arena(
+    devices: str = "auto", precision: str = "auto", micro_batch: int | None = None, convolutional: bool = True
+) -> Arena:
     """Start the processes (through Lightning Fabric) and choose device and precision.
 
     Args:

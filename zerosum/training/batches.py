@@ -39,7 +39,9 @@ class Batches:
         flip: bool = False,
     ):
         if batch_size % arena.world:
-            raise BadOption(f"--run.batch-size {batch_size} cannot be shared equally by {arena.world} processes; choose a multiple.")
+            raise BadOption(
+                f"--run.batch-size {batch_size} cannot be shared equally by {arena.world} processes; choose a multiple."
+            )
         self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
         self.batch_size, self.samples, self.flip = batch_size, samples, flip
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
@@ -54,7 +56,10 @@ class Batches:
         indices = self.order(start, self.batch_size)[mine]
         flip = None
         if self.flip:
-            flip = torch.rand(self.batch_size, generator=randomness.generator("cpu", *self.seed, "flip", start))[mine] < 0.5
+            flip = (
+                torch.rand(self.batch_size, generator=randomness.generator("cpu", *self.seed, "flip", start))[mine]
+                < 0.5
+            )
         batch = self.arena.place(self.store.fetch(indices, flip))
         draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
         for name, latent in self.noise.items():

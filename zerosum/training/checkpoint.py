@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -14,22 +15,29 @@ from zerosum.core import files
 from zerosum.core.errors import BadFile
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from zerosum.training.game import Game
+
+NETWORKS, OPTIMIZERS = "game.safetensors", "optimizers.pt"
+PROGRESS = ("rounds", "samples", "attempt", "seconds", "best", "scores", "data")
 
 
 def save(folder: Path, game: Game, progress: dict[str, Any]) -> Path:
-    """Write checkpoints/<samples>/ with the networks, EMA, optimizers and `progress` (which must hold "samples")."""
+    """Write checkpoints/<samples>/ with the networks, EMA, optimizers and `progress` (which must hold `PROGRESS`)."""
     from safetensors.torch import save as to_bytes
 
     target = folder / "checkpoints" / f"{progress['samples']:012d}"
     with files.new_folder(target) as new:
         # Written by Python, not by the libraries, so that a full disk is an OSError that names the file.
         tensors = {name: value.detach().cpu().contiguous() for name, value in game.state_dict().items()}
-        (new / "game.safetensors").write_bytes(to_bytes(tensors))
         optimizers = io.BytesIO()
         torch.save({name: player.memory() for name, player in game.players.items()}, optimizers)
-        (new / "optimizers.pt").write_bytes(optimizers.getbuffer())
-        (new / "progress.json").write_text(json.dumps(progress, indent=2) + "\n")
+        content = {NETWORKS: to_bytes(tensors), OPTIMIZERS: optimizers.getvalue()}
+        for name, written in content.items():
+            (new / name).write_bytes(written)
+        digests = {name: hashlib.sha256(written).hexdigest() for name, written in content.items()}
+        (new / "progress.json").write_text(json.dumps({**progress, "sha256": digests}, indent=2) + "\n")
     return target
 
 
@@ -44,21 +52,41 @@ def load(path: Path, game: Game) -> dict[str, Any]:
     Raises:
         BadFile: the checkpoint is broken or belongs to another system or configuration.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load as from_bytes
 
     try:
         progress = files.read_json(path / "progress.json")
-        game.load_state_dict(load_file(path / "game.safetensors"))
-        optimizers = torch.load(path / "optimizers.pt", map_location=game.arena.device, weights_only=True)
-        for name, player in game.players.items():
-            player.load_optimizer(optimizers[name])
-    except (OSError, RuntimeError, SafetensorError, KeyError, ValueError, EOFError) as error:
-        raise BadFile(f"the checkpoint {path} cannot be read: {str(error).splitlines()[0]}") from error
-    except Exception as error:  # the unpickler's own exception types
-        raise BadFile(f"the checkpoint {path} cannot be read: {error}") from error
-    game.rounds = int(progress["rounds"])
+        rounds, _ = int(progress["rounds"]), [progress[name] for name in PROGRESS]
+        content = {name: (path / name).read_bytes() for name in (NETWORKS, OPTIMIZERS)}
+        for name, read in content.items():
+            if hashlib.sha256(read).hexdigest() != progress["sha256"][name]:
+                raise BadFile(f"the checkpoint {path} is damaged: {name} is not what was written.")
+        tensors = from_bytes(content[NETWORKS])
+        optimizers = torch.load(io.BytesIO(content[OPTIMIZERS]), map_location=game.arena.device, weights_only=True)
+    except BadFile:
+        raise
+    except Exception as error:  # broken files make their readers raise anything
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise BadFile(f"the checkpoint {path} cannot be read: {type(error).__name__} {reason}.") from error
+    _refuse_foreign(path, tensors, optimizers, game)
+    game.load_state_dict(tensors)
+    for name, player in game.players.items():
+        player.load_optimizer(optimizers[name])
+    game.rounds = rounds
     return progress
+
+
+def _refuse_foreign(path: Path, tensors: dict[str, Tensor], optimizers: dict[str, Any], game: Game) -> None:
+    """Look before anything is changed whether a checkpoint's tensors and players are the game's."""
+    wanted = {name: tuple(value.shape) for name, value in game.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    odd = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    odd += sorted(game.players.keys() ^ optimizers.keys())
+    if odd:
+        raise BadFile(
+            f"the checkpoint {path} belongs to another system or other settings: {odd[0]} is {found.get(odd[0], 'absent')} "
+            f"there and {wanted.get(odd[0], 'absent')} here."
+        )
 
 
 def prune(folder: Path, keep: int, best: int | None) -> None:

@@ -162,9 +162,13 @@ class TrainedGenerator(nn.Module):
         if not given or given.get("label") is None:
             return self.labels(n, seed=seed)
         if not self.conditional:
-            raise BadOption("this generator is not class-conditional: it cannot be asked for a class. Train cgan, sagan or sngan --conditional.")
+            raise BadOption(
+                "this generator is not class-conditional: it cannot be asked for a class. Train cgan, sagan or sngan --conditional."
+            )
         label = given["label"]
-        label = torch.full((n,), label) if isinstance(label, int) else torch.as_tensor(_sequence(label), dtype=torch.int64)
+        label = (
+            torch.full((n,), label) if isinstance(label, int) else torch.as_tensor(_sequence(label), dtype=torch.int64)
+        )
         if label.shape != (n,):
             raise BadOption(f"{n} samples need {n} labels (or a single one); {tuple(label.shape)} were given.")
         if label.min() < 0 or label.max() >= self.spec.classes:

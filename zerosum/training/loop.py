@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from zerosum.core import randomness
+from zerosum.core import files, randomness
 from zerosum.core.errors import BadFile, BadOption, NotFinite
 from zerosum.data.spec import Dataset
 from zerosum.training import checkpoint
@@ -47,8 +47,16 @@ class Run:
     """Samples between snapshots (pictures, scores, health, checkpoint); by default 20 a training."""
     keep: int = 2
     """Checkpoints kept, besides the best."""
-    on_illness: Annotated[Literal["stop", "warn", "rollback"], tyro.conf.arg(name="on-illness", prefix_name=False)] = "rollback"
+    on_illness: Annotated[Literal["stop", "warn", "rollback"], tyro.conf.arg(name="on-illness", prefix_name=False)] = (
+        "rollback"
+    )
     """What to do when training falls ill: stop, only say so, or (after a divergence) go back to the last good checkpoint."""
+
+    def __post_init__(self) -> None:
+        for name in ("samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise BadOption(f"--run.{name.replace('_', '-')} is {value}; it must be more than 0.")
 
 
 @dataclass
@@ -103,7 +111,13 @@ class Training:
         """A line for metrics.jsonl and every tracker, from the first process."""
         if not self.first:
             return
-        line = {"kind": kind, "samples": self.samples, "rounds": self.rounds, "seconds": round(self.seconds, 3), **values}
+        line = {
+            "kind": kind,
+            "samples": self.samples,
+            "rounds": self.rounds,
+            "seconds": round(self.seconds, 3),
+            **values,
+        }
         for callback in self.callbacks:
             callback.note(self, line)
 
@@ -112,6 +126,23 @@ class Training:
         if self.first:
             for callback in self.callbacks:
                 getattr(callback, event)(self, *arguments)
+
+    def ask(self, event: str, *arguments: Any) -> Exception | None:
+        """Call one method of every callback; a RollBack or StopTraining that one of them raised, in all processes."""
+        raised: Exception | None = None
+        try:
+            self.tell(event, *arguments)
+        except (RollBack, StopTraining) as reason:
+            raised = reason
+        [code] = self.arena.agree({type(None): 0, RollBack: 1, StopTraining: 2}[type(raised)])
+        kind = (None, RollBack, StopTraining)[int(code)]
+        return raised or (kind and kind("as the first process says"))
+
+    def close(self) -> None:
+        """Close every callback, whatever happens to the others."""
+        with ExitStack() as stack:
+            for callback in self.callbacks if self.first else ():
+                stack.callback(callback.close, self)
 
 
 def train(
@@ -139,18 +170,19 @@ def train(
     arena = arena or Arena()
     arena.micro_batch = run.micro_batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
-    _restore(training)
+    said = _restore(training)
     training.total_samples = _total_samples(training)
     with _signals() as caught:
         try:
             training.tell("start")
+            for event in said:
+                training.note("event", event=event)
             _play(training, caught)
             _finish(training)
         finally:
-            training.tell("close")
+            training.close()
     arena.barrier()
-    kept = folder / "generator"
-    return TrainedGenerator.load(kept, arena.device) if (kept / "config.json").exists() else training.generator()
+    return training.generator() if training.best is None else TrainedGenerator.load(folder / "generator", arena.device)
 
 
 def _play(training: Training, caught: list[int]) -> None:
@@ -179,7 +211,7 @@ def _rounds(training: Training, caught: list[int]) -> None:
     clock, ticked, every = time.perf_counter(), training.samples, 1
     began = clock - training.seconds
     last_tick, last_snapshot = training.rounds, time.perf_counter()
-    while training.rounds < game.total_rounds and not (run.samples and training.samples >= run.samples):
+    while not _over(training):
         before = training.samples
         _round(training)
         snapshot = run.save_every is not None and training.samples // run.save_every > before // run.save_every
@@ -194,9 +226,11 @@ def _rounds(training: Training, caught: list[int]) -> None:
             pace = (training.rounds - last_tick) / elapsed
             agreed = arena.agree(max(1, round(pace)), float(due), float(over), float(bool(caught)), training.rate)
             every, due, over = int(agreed[0]), bool(agreed[1]), bool(agreed[2])
-            training.tell("tick", arena.log.read(training.rounds))
+            ill = training.ask("tick", arena.log.read(training.rounds))
             if agreed[3] and arena.world > 1:
                 _leave(training, caught or [signal.SIGTERM])
+            if ill:
+                raise ill
             if (snapshot or due) and not over:
                 _snapshot(training)
                 last_snapshot = time.perf_counter()
@@ -205,6 +239,14 @@ def _rounds(training: Training, caught: list[int]) -> None:
             # Pictures and scores are not training: their time counts neither towards the rate nor towards --run.minutes.
             pause = time.perf_counter() - now
             began, clock, ticked, last_tick = began + pause, time.perf_counter(), training.samples, training.rounds
+
+
+def _over(training: Training) -> bool:
+    """Whether training has come to its end, as far as that can be known without a clock."""
+    run = training.run
+    return training.rounds >= training.game.total_rounds or (
+        run.samples is not None and training.samples >= run.samples
+    )
 
 
 def _round(training: Training) -> None:
@@ -237,26 +279,25 @@ def _interval(training: Training) -> float:
 
 def _snapshot(training: Training) -> None:
     training.better = False
-    rolled: Exception | None = None
-    try:
-        training.tell("snapshot")
-    except (RollBack, StopTraining) as reason:
-        rolled = reason
-    [better, code] = training.arena.agree(float(training.better), {type(None): 0, RollBack: 1, StopTraining: 2}[type(rolled)])
+    ill = training.ask("snapshot")
+    if isinstance(ill, RollBack):
+        raise ill
+    [better] = training.arena.agree(float(training.better))
     if better:
         training.best = training.samples
         if training.first:
             training.generator().save(training.folder / "generator")
-    if code == 1:
-        raise rolled or RollBack("as the first process says")
     _save(training)
-    if code == 2:
-        raise rolled or StopTraining("as the first process says")
+    if ill:
+        raise ill
 
 
 def _save(training: Training) -> None:
     """A checkpoint; not of weights that are no numbers."""
     training.arena.log.read(training.rounds)
+    training.arena.same(
+        list(training.game.buffers())
+    )  # a resumed run starts all processes with the first one's statistics
     if training.first:
         progress = {
             "rounds": training.rounds, "samples": training.samples, "attempt": training.attempt, "seconds": training.seconds,
@@ -267,14 +308,20 @@ def _save(training: Training) -> None:
     training.arena.barrier()
 
 
-def _restore(training: Training) -> None:
-    """Continue from the newest checkpoint that can be read; start at zero where there is none."""
+def _restore(training: Training) -> list[str]:
+    """Continue from the newest checkpoint that can be read; start at zero where there is none. Returns what to tell about it."""
+    if training.first:
+        files.tidy(training.folder)
+        files.tidy(training.folder / "checkpoints")
+    training.arena.barrier()
     found = checkpoint.saved(training.folder)
+    training.arena.barrier()  # before the first process writes one
+    said: list[str] = []
     for path in reversed(found):
         try:
             progress = checkpoint.load(path, training.game)
         except BadFile as error:
-            training.note("event", event=f"{error} Trying the one before it.")
+            said.append(f"{error} Trying the one before it.")
             continue
         if progress["data"] != training.dataset.fingerprint:
             raise BadOption(
@@ -282,11 +329,20 @@ def _restore(training: Training) -> None:
                 f"{training.dataset.fingerprint[:12]}): give the same data and options, or start a new run."
             )
         _continue_from(training, progress)
-        return
+        minutes = training.run.minutes
+        if _over(training) or (minutes is not None and training.seconds >= minutes * 60):
+            said.append(
+                f"finished already: nothing is left to train; zerosum resume {training.folder} --samples or --minutes sets a new limit"
+            )
+        return said
     if found:
-        raise BadFile(f"none of the {len(found)} checkpoints in {training.folder / 'checkpoints'} can be read; start a new run.")
+        newest = said[0].removesuffix(" Trying the one before it.")
+        raise BadFile(
+            f"none of the {len(found)} checkpoints in {training.folder / 'checkpoints'} can be used; start a new run. {newest}"
+        )
     _continue_from(training, {"samples": 0, "attempt": 0, "seconds": 0.0, "best": None, "scores": {}})
     _save(training)
+    return said
 
 
 def _continue_from(training: Training, progress: dict[str, Any]) -> None:
@@ -323,7 +379,9 @@ def _roll_back(training: Training, reason: str) -> None:
 
 def _leave(training: Training, caught: list[int]) -> None:
     _save(training)
-    training.note("event", event=f"interrupted by {signal.Signals(caught[0]).name} and saved; zerosum resume {training.folder}")
+    training.note(
+        "event", event=f"interrupted by {signal.Signals(caught[0]).name} and saved; zerosum resume {training.folder}"
+    )
     raise KeyboardInterrupt(signal.Signals(caught[0]).name)
 
 
@@ -351,7 +409,10 @@ def _total_samples(training: Training) -> int | None:
         return training.run.samples
     if training.run.minutes:
         return None
-    return sum(phase.rounds * (training.run.batch_size or phase.batch_size or training.game.batch_size) for phase in training.game.phases())
+    return sum(
+        phase.rounds * (training.run.batch_size or phase.batch_size or training.game.batch_size)
+        for phase in training.game.phases()
+    )
 
 
 @contextmanager
@@ -374,4 +435,3 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-

@@ -36,7 +36,11 @@ class Pictures(Callback):
             count = columns * max(2, self.count // columns)
             given = {"label": torch.arange(count).remainder(columns)}
         if generator.spec.kind == "points":
-            real = training.dataset.train.fetch(torch.arange(min(2500, len(training.dataset.train))))["image"].cpu().numpy()
+            real = (
+                training.dataset.train.fetch(torch.arange(min(2500, len(training.dataset.train))))["image"]
+                .cpu()
+                .numpy()
+            )
             picture = scatter(real, generator.sample(2500, seed=0))
         else:
             picture = grid(generator.sample(count, given=given, seed=0), columns)
@@ -91,10 +95,19 @@ def save(picture: Image.Image, path: Path, **options: Any) -> None:
 
 def animate(paths: list[Path], target: Path, frames: int = 60) -> None:
     """A GIF of pictures, evenly chosen where there are more than `frames`; the last one stays longest."""
-    chosen = [paths[round(i * (len(paths) - 1) / (min(frames, len(paths)) - 1))] for i in range(min(frames, len(paths)))]
+    chosen = [
+        paths[round(i * (len(paths) - 1) / (min(frames, len(paths)) - 1))] for i in range(min(frames, len(paths)))
+    ]
     with naming(target):
         pictures = []
         for path in chosen:
             with Image.open(path) as image:
                 pictures.append(image.convert("RGB").quantize(64))
-        save(pictures[0], target, save_all=True, append_images=pictures[1:], duration=[120] * (len(pictures) - 1) + [2000], loop=0)
+        save(
+            pictures[0],
+            target,
+            save_all=True,
+            append_images=pictures[1:],
+            duration=[120] * (len(pictures) - 1) + [2000],
+            loop=0,
+        )

@@ -97,7 +97,7 @@ class Player(nn.Module):
                     totals[name] = totals.get(name, 0.0) + value.detach().float() * share
                 made.append({name: value.detach() for name, value in out.items() if value.dim() > 0})
         gradients = [p.grad for p in self.parameters_ if p.grad is not None]
-        self._average(gradients)
+        totals = self._average(gradients, totals)
         norm = torch.nn.utils.get_total_norm(gradients)
         self._check(totals, norm)
         if self.clip is not None:
@@ -179,13 +179,17 @@ class Player(nn.Module):
         split = {name: value.split(micro) for name, value in batch.items()}
         return [{name: split[name][i] for name in batch} for i in range(-(-size // micro))]
 
-    def _average(self, gradients: list[Tensor]) -> None:
-        """Average the gradients over the ranks in one flat all-reduce."""
+    def _average(self, gradients: list[Tensor], totals: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Average gradients (in place) and loss terms over the ranks in one flat all-reduce, so that all ranks see the same."""
         if self.arena.world == 1:
-            return
-        flat = self.arena.mean(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            return totals
+        names = sorted(totals)
+        pieces = [*gradients, torch.stack([totals[name] for name in names])]
+        flat = self.arena.mean(torch.cat([piece.reshape(-1) for piece in pieces]))
+        *means, terms = flat.split([piece.numel() for piece in pieces])
+        for gradient, mean in zip(gradients, means, strict=True):
             gradient.copy_(mean.view(gradient.shape))
+        return dict(zip(names, terms, strict=True))
 
     def _check(self, totals: dict[str, Tensor], norm: Tensor) -> None:
         for name, value in (*totals.items(), ("gradient", norm)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
@@ -14,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from zerosum.core import extras
-from zerosum.core.files import naming
+from zerosum.core.files import naming, write_text
 from zerosum.training.callback import Callback
 from zerosum.training.loop import Training
 
@@ -32,9 +33,10 @@ class JsonLines(Callback):
         path = training.folder / "metrics.jsonl"
         with naming(path):
             kept = [line for line in _lines(path) if line["samples"] <= training.samples]
-            self.file = path.open("w")
-            self.file.writelines(json.dumps(line) + "\n" for line in kept)
-            self.file.flush()
+            write_text(
+                path, "".join(json.dumps(line) + "\n" for line in kept)
+            )  # in one piece: the best score so far is in it
+            self.file = path.open("a")
 
     def tick(self, training: Training, values: dict[str, float]) -> None:
         """One line with the means since the last tick."""
@@ -51,7 +53,8 @@ class JsonLines(Callback):
     def close(self, training: Training) -> None:
         """Close the file."""
         if self.file is not None:
-            self.file.close()
+            with contextlib.suppress(OSError):  # on a full disk: a line that could not be written was reported by note
+                self.file.close()
             self.file = None
 
 
@@ -112,7 +115,9 @@ class WeightsAndBiases(Callback):
     def start(self, training: Training) -> None:
         """Open the run; a resumed one continues under its name."""
         name = training.folder.name
-        self.wandb.init(project=self.project, name=name, id=name, resume="allow", config=training.facts, dir=str(training.folder))
+        self.wandb.init(
+            project=self.project, name=name, id=name, resume="allow", config=training.facts, dir=str(training.folder)
+        )
 
     def note(self, training: Training, line: dict[str, Any]) -> None:
         """Every number of the line, over samples."""
@@ -149,7 +154,13 @@ class ProgressBar(Callback):
     """The terminal's bar: samples shown, images a second, time left, the last score; events as lines above it."""
 
     def __init__(self) -> None:
-        columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[shown]}"), TimeElapsedColumn(), _Eta()]
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[shown]}"),
+            TimeElapsedColumn(),
+            _Eta(),
+        ]
         self.bar = Progress(*columns, TextColumn("[bold]{task.fields[score]}"), console=console, refresh_per_second=4)
         self.task: Any = None
         self.printed = time.monotonic()
@@ -180,7 +191,9 @@ class ProgressBar(Callback):
     def end(self, training: Training) -> None:
         """Say where things are."""
         folder = training.folder
-        self.bar.console.print(f"Done: {folder}/report.html shows it; zerosum sample {folder} -n 64 draws more.", highlight=False)
+        self.bar.console.print(
+            f"Done: {folder}/report.html shows it; zerosum sample {folder} -n 64 draws more.", highlight=False
+        )
 
     def close(self, training: Training) -> None:
         """Take the bar away."""
@@ -205,4 +218,10 @@ def _done(training: Training) -> tuple[float, float | None]:
 
 
 def _short(samples: int) -> str:
-    return f"{samples / 1e6:.2f}M" if samples >= 1_000_000 else f"{samples / 1e3:.1f}k" if samples >= 10_000 else str(samples)
+    return (
+        f"{samples / 1e6:.2f}M"
+        if samples >= 1_000_000
+        else f"{samples / 1e3:.1f}k"
+        if samples >= 10_000
+        else str(samples)
+    )

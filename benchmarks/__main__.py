@@ -1,0 +1,32 @@
+"""`python -m benchmarks`: every published number, one command after the other (about four hours on two cores)."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+COMMANDS = [
+    "benchmarks.throughput",
+    "benchmarks.five_minutes --data mnist --seeds 3 --minutes 5",
+    "benchmarks.five_minutes --data cifar10 --seeds 3 --minutes 5",
+    "benchmarks.crash --systems dcgan wgan_gp sngan --kills 10",
+    "benchmarks.lab",
+]
+
+
+def main() -> int:
+    """Run all; go on after a failure, and say so at the end."""
+    failed = []
+    for command in COMMANDS:
+        print(f"== python -m {command}", flush=True)
+        if subprocess.run([sys.executable, "-m", *shlex.split(command)], check=False).returncode:
+            failed.append(command)
+    print(
+        f"{len(COMMANDS) - len(failed)} of {len(COMMANDS)} done" + "".join(f"\nfailed: {command}" for command in failed)
+    )
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
