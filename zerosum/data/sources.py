@@ -27,7 +27,7 @@ def find(source: Source, options: Data) -> Found:
         return from_array(np.asarray(source[0]), np.asarray(source[1]))
     if not isinstance(source, str | os.PathLike):
         raise BadData(
-            f"a {type(source).__name__} was given as data; expected a path, a name, an array, or a pair (images, labels)."
+            f"a {type(source).__name__} was given as data; expected a path, a name, an array or (images, labels)."
         )
     text = os.fspath(source)
     if text in builtin.BY_NAME:
