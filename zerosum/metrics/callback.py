@@ -28,7 +28,7 @@ def undisturbed() -> Iterator[None]:
     """The global generators of Python, NumPy and PyTorch (all devices) are afterwards as they were before."""
     python, numpy = random.getstate(), np.random.get_state()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             yield
     finally:
         random.setstate(python)
@@ -63,9 +63,10 @@ class Scoring(Callback):
         """Set `training.scores`, and `training.better` where the Fréchet distance is the lowest so far."""
         with undisturbed(), torch.no_grad():
             real = reference(training.dataset, self.features, self.n, self.seed, self.weights)
-            fake = generated(training.generator(), real, self.n)
+            generator = training.generator()
+            fake = generated(generator, real, self.n)
             values = compare(real.train, fake, full=False, seed=self.seed)
-            class_values, details = real.class_values(fake)
+            class_values, details = real.class_values(fake, generator.labels(self.n, seed=self.seed))
             values |= class_values | real.mode_values(fake)
         training.scores = values
         if values["fd"] < self.best:

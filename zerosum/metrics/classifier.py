@@ -163,9 +163,9 @@ def fit(dataset: Dataset, seed: int = 0) -> tuple[Network, Facts, bytes]:
 
 
 def length(dataset: Dataset) -> int:
-    """Training samples to show: 3 passes over grey images, 8 over colour ones; between 60,000 and 500,000 in all."""
+    """Training samples to show: 3 passes over grey images, 8 over colour ones; between 40,000 and 500,000 in all."""
     passes = 3 if dataset.spec.shape[0] == 1 else 8
-    return min(max(passes * len(dataset.train), 60_000), 500_000)
+    return min(max(passes * len(dataset.train), 40_000), 500_000)
 
 
 def descend(network: Network, dataset: Dataset, samples: int, seed: int, batch_size: int = 256) -> None:

@@ -57,7 +57,7 @@ def evaluate_modes(
 
     Args:
         generator: makes images (3, h, w).
-        dataset: the stacked data, whose held-out (else training) samples make the floor.
+        dataset: the stacked data, of whose training samples as many make the floor.
         mnist: the labelled grey digits that the classifier is trained on; its other labelled 10-class kin work as well.
         n: generated samples; 26,000 in the literature. Fewer find fewer modes, so the number is part of the protocol.
         seed: of the generated samples.
@@ -73,13 +73,13 @@ def evaluate_modes(
         raise BadData(f"{mnist.name} has {mnist.spec.shape[0]} channels; the classifier of digits needs grey images.")
     network, facts = classifier.cached(mnist)
     digits = mnist.spec.classes
-    store = dataset.test or dataset.train
+    store = dataset.train
     held_out = (store.fetch(part)["image"] for part in torch.arange(min(n, len(store))).split(256))
     protocol = {
         "extractor": "classifier", "weights_sha256": facts.weights_sha256, "classifier_accuracy": facts.accuracy,
         "reason": f"{mnist.name} classifier on each channel", "resize": "bilinear, antialiased, where sizes differ",
         "quantised": "uint8", "n_fake": n, "n_real": 0, "split": "equal shares of all combinations", "seed": seed,
-        "floor": f"{min(n, len(store)):,} real samples: fewer than the generated ones reach fewer modes",
+        "floor": f"{min(n, len(store)):,} real training samples",
         "data": dataset.name, "fingerprint": dataset.fingerprint, "shape": list(dataset.spec.shape),
         "versions": versions(),
     }  # fmt: skip

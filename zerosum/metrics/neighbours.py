@@ -13,17 +13,19 @@ from torch import Tensor
 
 from zerosum.core.errors import BadData
 
-ROWS = 1000
+ENTRIES = 10_000_000
+"""Distances held at once: 80 MB."""
 PRECISION_NEIGHBOURS = 3
 DENSITY_NEIGHBOURS = 5
 
 
 def blocks(a: Tensor, b: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Euclidean distances from rows of `a` (n, d) to all of `b` (m, d), as (rows, (r, m) float64), r <= 1000."""
+    """Euclidean distances from rows of `a` (n, d) to all of `b` (m, d), as (rows, (r, m) float64)."""
     centre = b.double().mean(dim=0)  # differences are small beside the norms; centring keeps their digits
     a, b = a.double() - centre, b.double() - centre
-    for start in range(0, len(a), ROWS):
-        rows = slice(start, min(start + ROWS, len(a)))
+    size = max(1, ENTRIES // max(1, len(b)))
+    for start in range(0, len(a), size):
+        rows = slice(start, min(start + size, len(a)))
         yield rows, torch.cdist(a[rows], b, compute_mode="use_mm_for_euclid_dist")
 
 
@@ -91,7 +93,7 @@ class Copies:
     """Generated samples beside the training samples nearest to them."""
 
     share: float
-    """Share of generated samples nearer to training samples than 99 % of held-out ones: 0.01 where nothing is copied."""
+    """Share of generated samples nearer to training samples than 99 % of held-out ones: 0.01 if nothing is copied."""
     ratio: float
     """Median distance to the nearest training sample over that of held-out samples: near 1; near 0 means copies."""
     suspects: list[int]

@@ -120,14 +120,19 @@ class Reference:
         counts = torch.bincount(self.dataset.train.labels, minlength=self.dataset.spec.classes)
         return counts.double() / counts.sum()
 
-    def class_values(self, fake: Features) -> tuple[dict[str, float], dict[str, Any]]:
-        """Class histogram of generated samples against the data's, by the data's own classifier: values and details."""
+    def class_values(self, fake: Features, asked: Tensor | None = None) -> tuple[dict[str, float], dict[str, Any]]:
+        """Class histogram of generated samples against the data's, by the data's own classifier: values and details.
+
+        With the labels `asked` (m,) for, also the share of samples that the classifier finds to be what they should.
+        """
         if self.extractor.name != "classifier" or fake.probabilities is None:
             return {}, {}
         counts = torch.bincount(fake.probabilities.argmax(1), minlength=self.dataset.spec.classes)
         expected = self.class_shares * len(fake)
         missing = (counts < MISSING_BELOW * expected).nonzero().flatten().tolist()
         values = {"class_kl": statistics.divergence(counts, self.class_shares), "missing_classes": float(len(missing))}
+        if asked is not None:
+            values["conditional_accuracy"] = float((fake.probabilities.argmax(1) == asked.cpu()).double().mean())
         return values, {"class_counts": counts.tolist(), "missing": [self.class_name(index) for index in missing]}
 
     def mode_values(self, fake: Features) -> dict[str, float]:
@@ -183,7 +188,7 @@ class Reference:
             "n_searched_for_copies": len(self.searched),
             "neighbours": {"precision, recall": PRECISION_NEIGHBOURS, "density, coverage": DENSITY_NEIGHBOURS},
             "kid_subsets": statistics.KID_SUBSETS,
-            "kid_subset_size": min(statistics.KID_SUBSET_SIZE, self.n, n_fake),
+            "kid_subset_size": statistics.kernel_subset(self.n, n_fake),
             "split": "train",
             "floor": self.floor_stated(),
             "seed": self.seed,
@@ -205,7 +210,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-_references: dict[tuple[str, str, str | None, int, int], Reference] = {}
+_references: dict[tuple[str, str, Path | None, int, int], Reference] = {}
 
 
 def reference(
@@ -216,9 +221,9 @@ def reference(
         raise BadOption(f"scores from n = {n} samples mean nothing: give at least 10, better thousands.")
     if len(dataset.train) < 10:
         raise BadData(f"{dataset.name} has {len(dataset.train)} training samples; scores need at least 10.")
-    extractor, reason = choose(features, dataset, weights)
-    key = (dataset.fingerprint, extractor.name, extractor.weights_sha256, n, seed)
+    key = (dataset.fingerprint, features, weights, n, seed)
     if key not in _references:
+        extractor, reason = choose(features, dataset, weights)
         while len(_references) >= REFERENCES_KEPT:
             del _references[next(iter(_references))]
         _references[key] = Reference(dataset, extractor, reason, n, seed)

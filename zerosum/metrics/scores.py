@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from zerosum.core.errors import BadFile
 from zerosum.data.spec import Dataset
 from zerosum.metrics.reference import compare, generated, reference
@@ -166,13 +164,11 @@ def evaluate(
     asked = generator.labels(n, seed=seed)
     values = real.compare(real.train, fake)
     floor = dict(real.floor)
-    class_values, details = real.class_values(fake)
+    class_values, details = real.class_values(fake, asked)
     values |= class_values | real.mode_values(fake)
     floor |= real.class_values(real.held_out)[0] | real.mode_values(real.held_out)
-    if asked is not None and class_values and fake.probabilities is not None:
-        values["conditional_accuracy"] = agreement(fake.probabilities, asked)
-        if real.extractor.accuracy is not None:
-            floor["conditional_accuracy"] = real.extractor.accuracy
+    if "conditional_accuracy" in values and real.extractor.accuracy is not None:
+        floor["conditional_accuracy"] = real.extractor.accuracy
     if per_class:
         details["class_fds"] = real.class_distances(fake, asked)
         values["class_fd"] = mean(details["class_fds"].values())
@@ -181,11 +177,6 @@ def evaluate(
     floor |= {"copies": 0.01, "copy_distance": 1.0}
     details |= {"suspects": found.suspects, "sources": found.sources}
     return Scores(values, floor, real.protocol(n), details)
-
-
-def agreement(probabilities: Tensor, asked: Tensor) -> float:
-    """Share of samples whose most probable class is the one that was asked for (n,)."""
-    return float((probabilities.argmax(1) == asked.cpu()).double().mean())
 
 
 def mean(values: Iterable[float]) -> float:
