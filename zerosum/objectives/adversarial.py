@@ -72,5 +72,10 @@ def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(real - fake).mean()
 
 
+def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
+    """||E f(x) - E f(G(z))||^2 for features (n, k) of the discriminator (Salimans et al. 2016, section 3.1)."""
+    return (real.detach().mean(0) - fake.mean(0)).float().square().sum()
+
+
 EQUILIBRIUM = {"logistic_d": 2 * math.log(2), "relativistic_d": math.log(2)}
 """Losses where the discriminator can only guess (Goodfellow et al. 2014, theorem 1: the value of the game is -log 4)."""
