@@ -21,6 +21,8 @@ LASTING = 3
 BEGINNING = 4
 """Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts at once where
 they look real, or were varied before."""
+NEARER = 0.95
+"""Times the smallest energy distance before: a generator that comes nearer to the data than this is still on its way."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
 """Distance between samples relative to real ones; healthy trainings of all systems here stay between 0.8 and 1.1, and
 samples from a single one of ten classes come to about 0.7."""
@@ -54,16 +56,25 @@ def check(evidence: Evidence) -> Finding | None:
 
 
 def begun(evidence: Evidence) -> bool:
-    """Whether samples that are alike are a sign of collapse, not of a generator that has not begun, or was never able to."""
-    varied = max(evidence.history("spread"), default=0.0) >= SPREAD_WARNING
+    """Whether samples that are alike are a sign of collapse, not of a generator that has yet to find the data, or cannot."""
+    varied = max((alike(snapshot) or 0.0 for snapshot in evidence.snapshots), default=0.0) >= SPREAD_WARNING
     if varied or (evidence.last.get("precision") or 0.0) >= PRECISION:
         return True
-    return len(evidence.snapshots) >= BEGINNING + LASTING and vanishing_gradient.check(evidence) is None
+    if len(evidence.snapshots) < BEGINNING + LASTING or vanishing_gradient.check(evidence) is not None:
+        return False
+    energy = evidence.history("energy")
+    return not energy[:-LASTING] or min(energy[-LASTING:]) > NEARER * min(energy[:-LASTING])
+
+
+def alike(snapshot: Snapshot) -> float | None:
+    """Distance between samples over that between real ones: as they are, or as features, wherever it is larger."""
+    found = [values["spread"] for values in (snapshot.probe, snapshot.scores) if "spread" in values]
+    return max(found, default=None)
 
 
 def by_spread(snapshot: Snapshot) -> tuple[Severity, str] | None:
     """Samples that are alike."""
-    value = snapshot.get("spread")
+    value = alike(snapshot)
     if value is None or value >= SPREAD_WARNING:
         return None
     text = f"Two generated samples are on average {value:.2f} times as far from each other as two real ones (healthy: 0.8 to 1.1)."
