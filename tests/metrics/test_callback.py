@@ -43,7 +43,7 @@ def states() -> tuple:
     return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()
 
 
-def test_snapshots_and_the_end(digits: Dataset, tmp_path: Path):
+def test_snapshots_and_the_end(digits: Dataset, tmp_path: Path) -> None:
     good = Replay(digits.train.fetch(torch.arange(300))["image"], digits.spec)
     bad = Replay(torch.zeros(1, 1, 8, 8), digits.spec)
     training, scoring = Loop(digits, tmp_path), Scoring(n=200, final_n=250)
@@ -68,7 +68,7 @@ def test_snapshots_and_the_end(digits: Dataset, tmp_path: Path):
     assert stored.protocol["n_fake"] == 250
 
 
-def test_after_a_resume_the_best_is_remembered(tmp_path: Path):
+def test_after_a_resume_the_best_is_remembered(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     assert math.isinf(lowest_so_far(log, 100))
     lines = [{"kind": "scores", "samples": s, "fd": fd} for s, fd in [(100, 9.0), (200, 5.0), (300, 2.0)]]
@@ -76,7 +76,7 @@ def test_after_a_resume_the_best_is_remembered(tmp_path: Path):
     assert lowest_so_far(log, 200) == 5.0  # what was noted after the checkpoint is played again
 
 
-def test_undisturbed_after_an_error():
+def test_undisturbed_after_an_error() -> None:
     before = states()
     with pytest.raises(KeyError), undisturbed():
         random.random(), np.random.rand(), torch.rand(1)

@@ -35,7 +35,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(classifier, "length", lambda dataset: 640)
 
 
-def test_digits_are_learned():
+def test_digits_are_learned() -> None:
     _, facts = classifier.cached(load("digits"))
     assert facts.accuracy is not None
     assert facts.accuracy >= 0.97
@@ -44,12 +44,13 @@ def test_digits_are_learned():
 
 @pytest.mark.slow
 @pytest.mark.skipif("ZEROSUM_DATA" not in os.environ, reason="reads MNIST from ZEROSUM_DATA")
-def test_a_part_of_mnist_is_learned():
-    network, _, _ = classifier.fit(load("mnist", Data(limit=6_000)))
-    assert classifier.accuracy(network, load("mnist", Data(limit=2_000)).test) > 0.97
+def test_a_part_of_mnist_is_learned() -> None:
+    _, facts, _ = classifier.fit(load("mnist", Data(limit=6_000)))
+    assert facts.accuracy is not None
+    assert facts.accuracy > 0.97
 
 
-def test_the_second_time_it_is_read(own_cache: Path, short: None, monkeypatch: pytest.MonkeyPatch):
+def test_the_second_time_it_is_read(own_cache: Path, short: None, monkeypatch: pytest.MonkeyPatch) -> None:
     data = tiny()
     first, facts = classifier.cached(data)
     monkeypatch.setattr(classifier, "fit", lambda *_: pytest.fail("trained again"))
@@ -60,7 +61,7 @@ def test_the_second_time_it_is_read(own_cache: Path, short: None, monkeypatch: p
     assert data.fingerprint in classifier.cache_path(data).name
 
 
-def test_same_seed_same_weights_and_random_state_untouched(own_cache: Path, short: None):
+def test_same_seed_same_weights_and_random_state_untouched(own_cache: Path, short: None) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     one, other = classifier.fit(tiny())[1], classifier.fit(tiny())[1]
@@ -68,7 +69,7 @@ def test_same_seed_same_weights_and_random_state_untouched(own_cache: Path, shor
     assert one.weights_sha256 == other.weights_sha256 != classifier.fit(tiny(), seed=1)[1].weights_sha256
 
 
-def test_trains_inside_no_grad(own_cache: Path, short: None):
+def test_trains_inside_no_grad(own_cache: Path, short: None) -> None:
     with torch.no_grad():
         network, _, _ = classifier.fit(tiny())
     data = tiny()
@@ -76,7 +77,7 @@ def test_trains_inside_no_grad(own_cache: Path, short: None):
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_damaged_cache_says_so(own_cache: Path, short: None):
+def test_a_damaged_cache_says_so(own_cache: Path, short: None) -> None:
     data = tiny()
     classifier.cached(data)
     path = classifier.cache_path(data)
@@ -85,7 +86,7 @@ def test_a_damaged_cache_says_so(own_cache: Path, short: None):
         classifier.cached(data)
 
 
-def test_weights_of_another_training_are_not_taken(own_cache: Path, short: None):
+def test_weights_of_another_training_are_not_taken(own_cache: Path, short: None) -> None:
     data = tiny()
     classifier.cached(data)
     classifier.cache_path(data).write_bytes(classifier.fit(data, seed=1)[2])
@@ -93,7 +94,7 @@ def test_weights_of_another_training_are_not_taken(own_cache: Path, short: None)
         classifier.cached(data)
 
 
-def test_what_it_cannot_learn():
+def test_what_it_cannot_learn() -> None:
     with pytest.raises(BadData, match="needs labels of at least 2 classes; this data has 0"):
         classifier.cached(image_data(torch.zeros(20, 1, 8, 8, dtype=torch.uint8), None))
     with pytest.raises(BadData, match="these are points"):
@@ -101,7 +102,7 @@ def test_what_it_cannot_learn():
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 28, 28), (4, 5, 7), (3, 200, 100), (1, 1, 1)])
-def test_any_shape(shape: tuple[int, ...]):
+def test_any_shape(shape: tuple[int, ...]) -> None:
     network = classifier.Network(shape, 4).eval()
     images = torch.zeros(2, *shape)
     assert network.vectors(images).shape == (2, 128)
@@ -109,7 +110,7 @@ def test_any_shape(shape: tuple[int, ...]):
     assert max(network.input_size) <= classifier.LARGEST
 
 
-def test_shift_moves_each_image_by_itself():
+def test_shift_moves_each_image_by_itself() -> None:
     images = torch.zeros(64, 1, 16, 16)
     images[:, :, 8, 8] = 1
     moved = classifier.shift(images, torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ import torch
 from tests.metrics.fakes import image_data, point_data
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.core.vision import load as load_vision
-from zerosum.data import load
+from zerosum.data import Dataset, load
 from zerosum.metrics import features
 from zerosum.metrics.dinov2 import VisionTransformer
 from zerosum.metrics.features import Features, Pixels, choose, extract, quantise, to_rgb
@@ -32,17 +32,17 @@ def images(channels: int, n: int = 12, side: int = 8) -> torch.Tensor:
     return torch.randint(0, 256, (n, channels, side, side), generator=random).to(torch.uint8)
 
 
-def unlabelled(channels: int = 3):
+def unlabelled(channels: int = 3) -> Dataset:
     return image_data(images(channels), None)
 
 
-def test_quantise_is_the_inverse_of_loading():
+def test_quantise_is_the_inverse_of_loading() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(quantise(every.float() / 127.5 - 1), every)
     assert quantise(torch.tensor([-3.0, 3.0, 0.0])).tolist() == [0, 255, 128]
 
 
-def test_to_rgb():
+def test_to_rgb() -> None:
     grey = images(1)
     assert torch.equal(to_rgb(grey), torch.cat([grey] * 3, 1))
     rgba = images(4)
@@ -53,7 +53,7 @@ def test_to_rgb():
     assert torch.equal(to_rgb(images(3)), images(3))
 
 
-def test_pixels_average_boxes():
+def test_pixels_average_boxes() -> None:
     big = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
     big[0, 0, :2, :2] = torch.tensor([[0, 255], [255, 0]], dtype=torch.uint8)
     pixels = Pixels((1, 32, 32))
@@ -66,13 +66,13 @@ def test_pixels_average_boxes():
         assert extractor(images(channels)).vectors.shape == (12, extractor.size)
 
 
-def test_features_can_be_cut():
+def test_features_can_be_cut() -> None:
     both = Features(torch.arange(6.0).view(3, 2), torch.full((3, 4), 0.25))
     assert len(both[:2]) == 2
     assert both[torch.tensor([2])].vectors.tolist() == [[4, 5]]
 
 
-def test_auto():
+def test_auto() -> None:
     extractor, reason = choose("auto", load("digits"))
     assert (extractor.name, reason) == ("classifier", "auto: the data has labels")
     made = extract(extractor, [load("digits").train.fetch(torch.arange(20))["image"]])
@@ -85,7 +85,7 @@ def test_auto():
     assert choose("auto", point_data("ring", torch.zeros(9, 2), None))[0].name == "coordinates"
 
 
-def test_auto_takes_inception_where_its_weights_are(monkeypatch: pytest.MonkeyPatch, inception_weights: Path):
+def test_auto_takes_inception_where_its_weights_are(monkeypatch: pytest.MonkeyPatch, inception_weights: Path) -> None:
     monkeypatch.setattr(features, "on_disk", lambda url: inception_weights)
     extractor, reason = choose("auto", unlabelled())
     assert (extractor.name, extractor.size) == ("inception", 2048)
@@ -93,15 +93,13 @@ def test_auto_takes_inception_where_its_weights_are(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2"])
-def test_offline_says_how_to_get_the_weights(name: str):
+def test_offline_says_how_to_get_the_weights(name: str) -> None:
     with pytest.raises(BadOption, match=r"could not be downloaded \(no network\).*https://.*--weights PATH"):
         choose(name, unlabelled())
 
 
-def test_options_that_do_not_exist_or_fit():
-    with pytest.raises(
-        BadOption, match="--features clip: there is no such feature extractor. Choose one of: auto, inc"
-    ):
+def test_options_that_do_not_exist_or_fit() -> None:
+    with pytest.raises(BadOption, match="--features clip: there is no such feature extractor. Choose one of: auto"):
         choose("clip", unlabelled())
     with pytest.raises(BadOption, match="has no labels"):
         choose("classifier", unlabelled())
@@ -121,7 +119,7 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", ["inception", "dinov2"])
-def test_weights_files_cannot_run_code_and_must_fit(name: str, tmp_path: Path):
+def test_weights_files_cannot_run_code_and_must_fit(name: str, tmp_path: Path) -> None:
     torch.save({"weight": Trap()}, tmp_path / "trap.pth")
     with pytest.raises(BadFile, match="not a readable file"):
         choose(name, unlabelled(), tmp_path / "trap.pth")
@@ -145,7 +143,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_inception_is_torch_fidelitys(channels: int, inception_weights: Path):
+def test_inception_is_torch_fidelitys(channels: int, inception_weights: Path) -> None:
     extractor, reason = choose("inception", unlabelled(channels), inception_weights)
     pictures = images(channels, 2)
     made = extractor(pictures)
@@ -162,7 +160,7 @@ def test_inception_is_torch_fidelitys(channels: int, inception_weights: Path):
     assert extractor.colours == {1: "grey repeated to RGB", 4: "RGBA over white"}[channels]
 
 
-def test_dinov2_reads_a_file_of_the_published_layout(tmp_path: Path):
+def test_dinov2_reads_a_file_of_the_published_layout(tmp_path: Path) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = VisionTransformer()

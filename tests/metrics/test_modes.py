@@ -27,7 +27,7 @@ def stacked(digits: Dataset, numbers: list[int]) -> torch.Tensor:
     return digits.train.fetch(chosen.flatten())["image"].view(-1, 3, 8, 8)
 
 
-def test_numbers_are_read(digits: Dataset):
+def test_numbers_are_read(digits: Dataset) -> None:
     from zerosum.metrics.classifier import cached
 
     counts = count_modes([stacked(digits, [0, 7, 123]), stacked(digits, [123, 999])], cached(digits)[0])
@@ -35,13 +35,13 @@ def test_numbers_are_read(digits: Dataset):
     assert counts[123] == 2
 
 
-def test_scores_of_counts():
+def test_scores_of_counts() -> None:
     assert mode_scores(torch.ones(1000)) == {"modes": 1000, "mode_kl": pytest.approx(0)}
     half = torch.cat([torch.full((500,), 7), torch.zeros(500)])
     assert mode_scores(half) == {"modes": 500, "mode_kl": pytest.approx(math.log(2))}
 
 
-def test_evaluate(digits: Dataset):
+def test_evaluate(digits: Dataset) -> None:
     images = stacked(digits, list(range(0, 1000, 10)))
     pixels = ((images + 1) * 127.5).round().to(torch.uint8)
     data = image_data(pixels, pixels[:40])
@@ -53,7 +53,7 @@ def test_evaluate(digits: Dataset):
     assert found.table().row_count == 2
 
 
-def test_what_does_not_fit(digits: Dataset):
+def test_what_does_not_fit(digits: Dataset) -> None:
     grey = Replay(torch.zeros(10, 1, 8, 8), digits.spec)
     with pytest.raises(BadOption, match="the generator has image"):
         evaluate_modes(grey, digits, digits)  # type: ignore[arg-type]

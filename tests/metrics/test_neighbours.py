@@ -37,7 +37,7 @@ def by_the_book(real: Tensor, fake: Tensor, k_precision: int, k_density: int) ->
 
 
 @pytest.mark.parametrize("entries", [10_000_000, 130])
-def test_as_published(entries: int, monkeypatch: pytest.MonkeyPatch):
+def test_as_published(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "ENTRIES", entries)  # small: several blocks, the last one not full
     real, fake = normal(47, 3, 0), normal(61, 3, 1) * 0.8 + 0.4
     found = neighbourhoods(real, fake)
@@ -45,25 +45,25 @@ def test_as_published(entries: int, monkeypatch: pytest.MonkeyPatch):
     assert (found.precision, found.recall, found.density, found.coverage) == pytest.approx(expected, abs=1e-12)
 
 
-def test_precision_and_recall_are_torch_fidelitys():
+def test_precision_and_recall_are_torch_fidelitys() -> None:
     real, fake = normal(300, 8, 0), normal(250, 8, 1) * 0.7
     theirs = load("torch_fidelity.metric_prc").prc_features_to_metric(fake, real, prc_neighborhood=3, verbose=False)
     found = neighbourhoods(real, fake)
     assert (found.precision, found.recall) == pytest.approx((theirs["precision"], theirs["recall"]), abs=1e-6)
 
 
-def test_identical_sets_score_one():
+def test_identical_sets_score_one() -> None:
     real = normal(100, 4, 0)
     found = neighbourhoods(real, real.clone())
     assert (found.precision, found.recall, found.density, found.coverage) == (1, 1, 1, 1)
 
 
-def test_distant_sets_score_zero():
+def test_distant_sets_score_zero() -> None:
     found = neighbourhoods(normal(100, 4, 0), normal(100, 4, 1) + 1000)
     assert (found.precision, found.recall, found.density, found.coverage) == (0, 0, 0, 0)
 
 
-def test_a_real_outlier_inflates_precision_but_not_density():
+def test_a_real_outlier_inflates_precision_but_not_density() -> None:
     """Naeem et al. figure 2: generated samples around one real outlier lie in its large ball, and in no other's."""
     real = torch.cat([normal(100, 2, 0), torch.tensor([[30.0, 0.0]])])
     fake = normal(100, 2, 1) + torch.tensor([20.0, 0.0])
@@ -72,7 +72,7 @@ def test_a_real_outlier_inflates_precision_but_not_density():
     assert found.density < 0.25
 
 
-def test_a_generated_outlier_inflates_recall_but_not_coverage():
+def test_a_generated_outlier_inflates_recall_but_not_coverage() -> None:
     """Naeem et al. section 3.2: a few far-flung generated samples span balls that hold everything real."""
     fake = torch.cat([normal(100, 2, 0) * 0.01 + torch.tensor([50.0, 0]), normal(3, 2, 1) + torch.tensor([-40.0, 0])])
     found = neighbourhoods(normal(100, 2, 2), fake)
@@ -80,14 +80,14 @@ def test_a_generated_outlier_inflates_recall_but_not_coverage():
     assert found.coverage == 0
 
 
-def test_dropped_modes_show_in_coverage():
+def test_dropped_modes_show_in_coverage() -> None:
     real = torch.cat([normal(100, 2, 0), normal(100, 2, 1) + 100])
     found = neighbourhoods(real, normal(200, 2, 2))
     assert found.coverage <= 0.5
     assert found.density == pytest.approx(1, abs=0.15)
 
 
-def test_radii_leave_out_the_sample_itself():
+def test_radii_leave_out_the_sample_itself() -> None:
     line = torch.tensor([[0.0], [1.0], [3.0], [7.0]])
     assert radii(line, 1).tolist() == [1, 1, 2, 4]
     assert radii(line, 2).tolist() == [3, 2, 3, 6]
@@ -95,14 +95,14 @@ def test_radii_leave_out_the_sample_itself():
         radii(line, 4)
 
 
-def test_nearest_finds_copies_far_from_the_origin():
+def test_nearest_finds_copies_far_from_the_origin() -> None:
     among = normal(50, 6, 0) + 1e4
     distance, index = nearest(among[[7, 3]], among)
     assert index.tolist() == [7, 3]
     assert distance.max() < 1e-4
 
 
-def test_copies_are_found():
+def test_copies_are_found() -> None:
     train, held_out, honest = normal(500, 8, 0), normal(300, 8, 1), normal(300, 8, 2)
     fake = honest.clone()
     fake[[10, 20, 30]] = train[[400, 300, 200]]

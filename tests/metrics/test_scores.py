@@ -1,4 +1,4 @@
-"""Evaluation as a whole: what the scores say of good and bad generators, the floor, the protocol, the names in print."""
+"""Evaluation as a whole: what scores say of good and bad generators, floor, protocol, and the names in print."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def scores(digits: Dataset) -> Scores:
     return evaluate(generator, digits, n=400, per_class=True)  # type: ignore[arg-type]
 
 
-def test_copied_training_samples(scores: Scores, digits: Dataset):
+def test_copied_training_samples(scores: Scores, digits: Dataset) -> None:
     assert scores.values["precision"] > 0.8
     assert scores.values["conditional_accuracy"] > 0.97
     assert scores.values["missing_classes"] == 0
@@ -47,14 +47,14 @@ def test_copied_training_samples(scores: Scores, digits: Dataset):
         assert torch.equal(samples(digits, suspect, suspect + 1), samples(digits, source, source + 1))
 
 
-def test_every_score_has_a_floor_and_a_meaning(scores: Scores):
+def test_every_score_has_a_floor_and_a_meaning(scores: Scores) -> None:
     assert set(scores.values) <= set(MEANINGS)
     assert set(scores.values) - set(scores.floor) == {"class_fd"}
     assert scores.floor["coverage"] > 0.8
     assert "179 held-out against 179 training samples" in scores.protocol["floor"]
 
 
-def test_the_protocol_is_complete(scores: Scores, digits: Dataset):
+def test_the_protocol_is_complete(scores: Scores, digits: Dataset) -> None:
     p = scores.protocol
     assert (p["extractor"], p["reason"], p["resize"], p["quantised"]) == (
         "classifier", "auto: the data has labels", "none", "uint8",
@@ -67,7 +67,7 @@ def test_the_protocol_is_complete(scores: Scores, digits: Dataset):
     assert p["versions"]["torch-fidelity"] != "not installed"
 
 
-def test_json_and_back(scores: Scores):
+def test_json_and_back(scores: Scores) -> None:
     assert Scores.from_json(scores.to_json()) == scores
     odd = dataclasses.replace(scores, values={"class_kl": math.inf, "class_fd": math.nan})
     back = Scores.from_json(odd.to_json())
@@ -84,7 +84,7 @@ def printed(scores: Scores) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_never_called_fid_without_inception(scores: Scores):
+def test_never_called_fid_without_inception(scores: Scores) -> None:
     text = printed(scores)
     assert "FD (classifier)" in text
     assert "FID" not in text + scores.to_json()
@@ -94,7 +94,7 @@ def test_never_called_fid_without_inception(scores: Scores):
     assert "FID" in printed(inception)
 
 
-def test_the_table_states_what_the_numbers_rest_on(scores: Scores):
+def test_the_table_states_what_the_numbers_rest_on(scores: Scores) -> None:
     text = printed(scores)
     assert "digits: 400 generated against 400 real (train)" in text
     assert scores.protocol["weights_sha256"][:8] in text
@@ -103,7 +103,7 @@ def test_the_table_states_what_the_numbers_rest_on(scores: Scores):
     assert "↓" in text
 
 
-def test_same_seed_same_scores(digits: Dataset, scores: Scores):
+def test_same_seed_same_scores(digits: Dataset, scores: Scores) -> None:
     assert digits.train.labels is not None
     reference._references.clear()
     generator = Replay(samples(digits, 0, 400), digits.spec, digits.train.labels[:400])
@@ -112,7 +112,7 @@ def test_same_seed_same_scores(digits: Dataset, scores: Scores):
     assert other.values["fd"] != scores.values["fd"]
 
 
-def test_a_collapsed_generator(digits: Dataset):
+def test_a_collapsed_generator(digits: Dataset) -> None:
     assert digits.train.labels is not None
     one = samples(digits, 0, 1)
     found = evaluate(Replay(one, digits.spec), digits, n=200)  # type: ignore[arg-type]
@@ -126,7 +126,7 @@ def test_a_collapsed_generator(digits: Dataset):
     assert sum(found.details["class_counts"]) == 200
 
 
-def test_noise_is_told_from_digits(digits: Dataset):
+def test_noise_is_told_from_digits(digits: Dataset) -> None:
     noise = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
     found = evaluate(Replay(noise, digits.spec), digits, n=200, features="pixels")  # type: ignore[arg-type]
     assert found.values["precision"] < 0.2
@@ -135,13 +135,13 @@ def test_noise_is_told_from_digits(digits: Dataset):
     assert found.protocol["classifier_accuracy"] is None
 
 
-def test_wrong_labels_show(digits: Dataset):
+def test_wrong_labels_show(digits: Dataset) -> None:
     assert digits.train.labels is not None
     generator = Replay(samples(digits, 0, 200), digits.spec, (digits.train.labels[:200] + 1) % 10)
     assert evaluate(generator, digits, n=200).values["conditional_accuracy"] < 0.05  # type: ignore[arg-type]
 
 
-def test_without_held_out_samples_halves_are_compared():
+def test_without_held_out_samples_halves_are_compared() -> None:
     images = torch.randint(0, 256, (60, 3, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     data = image_data(images, None)
     found = evaluate(Replay(images[:30].float() / 127.5 - 1, data.spec), data, n=60)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def test_without_held_out_samples_halves_are_compared():
     assert math.isfinite(found.floor["fd"])
 
 
-def test_the_real_side_is_computed_once(digits: Dataset, monkeypatch: pytest.MonkeyPatch):
+def test_the_real_side_is_computed_once(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reference.reference(digits, "pixels", 100)
     assert first.train is first.train
     monkeypatch.setattr(reference.Reference, "features", lambda *_: pytest.fail("computed again"))
@@ -158,7 +158,7 @@ def test_the_real_side_is_computed_once(digits: Dataset, monkeypatch: pytest.Mon
     assert len(reference.reference(digits, "pixels", 100).train) == 100
 
 
-def test_what_cannot_be_measured(digits: Dataset):
+def test_what_cannot_be_measured(digits: Dataset) -> None:
     generator = Replay(torch.zeros(10, 3, 8, 8), dataclasses.replace(digits.spec, shape=(3, 8, 8)))
     with pytest.raises(BadOption, match=r"samples of shape \(3, 8, 8\), but digits holds \(1, 8, 8\)"):
         evaluate(generator, digits, n=100)  # type: ignore[arg-type]
@@ -172,7 +172,7 @@ def test_what_cannot_be_measured(digits: Dataset):
         evaluate(fine, digits, n=50, features="pixels", per_class=True)  # type: ignore[arg-type]
 
 
-def test_compare_needs_features_alone():
+def test_compare_needs_features_alone() -> None:
     draw = torch.Generator().manual_seed(0)
     real = Features(torch.randn(100, 4, generator=draw))
     fake = Features(torch.randn(120, 4, generator=draw), torch.full((120, 3), 1 / 3))
@@ -181,6 +181,6 @@ def test_compare_needs_features_alone():
     assert "is" in compare(real, fake, inception=True)
 
 
-def test_doc_page_names_every_score():
+def test_doc_page_names_every_score() -> None:
     page = (Path(__file__).parents[2] / "docs" / "tasks" / "measure.md").read_text(encoding="utf-8")
     assert [key for key in MEANINGS if f"`{key}`" not in page and not key.endswith("_std")] == []
