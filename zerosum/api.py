@@ -25,7 +25,8 @@ from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
 from zerosum.report.callback import Reporting
 from zerosum.training import checkpoint, loop
-from zerosum.training.arena import Arena, open_arena
+from zerosum.training.arena import Arena, open_arena, requested
+from zerosum.training.batches import equal_share
 from zerosum.training.callback import Callback
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.loop import Run
@@ -94,13 +95,14 @@ def train(
 
 def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
     """Begin the training that a command describes, in a new run folder."""
+    if command.run.folder is not None and checkpoint.saved(command.run.folder):  # before other processes are started
+        taken = command.run.folder
+        raise BadOption(
+            f"{taken} already holds a training: continue it with `zerosum resume {taken}`, or name another --run.folder."
+        )
     dataset = _dataset(command)
     arena, game = _arena_and_game(command, dataset)
     folder = command.run.folder or _new_name(command.system, dataset.name)
-    if arena.rank == 0 and checkpoint.saved(folder):
-        raise BadOption(
-            f"{folder} already holds a training: continue it with `zerosum resume {folder}`, or name another --run.folder."
-        )
     arena.barrier()
     command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder))
     if arena.rank == 0:
@@ -120,10 +122,10 @@ def resume(
     """
     folder = Path(folder)
     command = read_command(folder)
-    limits = {name: value for name, value in (("minutes", minutes), ("samples", samples)) if value is not None}
-    if limits:
-        limits = {"minutes": None, "samples": None} | limits
-    command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder, **limits))
+    run = dataclasses.replace(command.run, folder=folder)
+    if minutes is not None or samples is not None:
+        run = dataclasses.replace(run, minutes=minutes, samples=samples)
+    command = dataclasses.replace(command, run=run)
     dataset = _dataset(command)
     arena, game = _arena_and_game(command, dataset)
     return _play(command, dataset, game, arena, folder, quiet)
@@ -178,6 +180,10 @@ def evaluate(
             command = read_command(Path(generator))
             data, options = command.data, options or command.options
         generator = load(generator)
+    if n < 2:
+        raise BadOption(
+            f"--n is {n}; scores need at least 2 generated samples, and are worth something from some thousands on."
+        )
     if data is None:
         raise BadOption("evaluate needs data to compare with: a path, a built-in name, or a Dataset.")
     dataset = data if isinstance(data, Dataset) else load_data(data, options or Data(resolution=_resolution(generator)))
@@ -195,6 +201,9 @@ def _dataset(command: Command) -> Dataset:
 def _arena_and_game(command: Command, dataset: Dataset) -> tuple[Arena, Any]:
     randomness.reseed(command.run.seed, "build")
     game = discovery.game_class(command.system)(command.config, dataset.spec)
+    _, processes, machines = requested(command.run.devices)
+    for phase in game.phases():  # before they are started
+        equal_share(command.run.batch_size or phase.batch_size or game.batch_size, processes * machines)
     arena = open_arena(command.run.devices, command.run.precision, command.run.micro_batch, game.convolutional)
     return arena, game
 

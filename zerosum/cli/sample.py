@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
     from zerosum import api
 
     generator = api.load(options.run)
-    given = None if options.class_ is None else {"label": class_number(options.class_, generator.class_names)}
+    given = None if options.class_ is None else {"label": class_number(options.class_, generator)}
     samples = generator.sample(options.n, given=given, seed=options.seed, truncation=options.truncation)
     written = write(samples, options.out, generator)
     print(
@@ -52,13 +53,22 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def class_number(text: str, names: list[str]) -> int:
+def class_number(text: str, generator: Any) -> int:
     """A class by its number or name."""
+    names = generator.class_names
+    if not generator.conditional:
+        raise BadOption(
+            f"--class {text}: this generator is not class-conditional; train cgan, sagan or sngan --conditional."
+        )
     if text in names:
         return names.index(text)
     if text.lstrip("-").isdigit():
         return int(text)
-    raise BadOption(f"there is no class {text!r}; the classes are {', '.join(names) or 'numbered from 0'}.")
+    near = difflib.get_close_matches(text, names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise BadOption(
+        f"--class {text}: there is no such class.{hint} The classes are {', '.join(names) or 'numbered from 0'}."
+    )
 
 
 def write(samples: Any, out: Path, generator: Any) -> list[Path]:

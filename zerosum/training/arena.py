@@ -119,6 +119,17 @@ def processes() -> tuple[int | None, int]:
     return None, 1
 
 
+def requested(devices: str) -> tuple[str, int, int]:
+    """(accelerator, processes on this machine, machines) that --run.devices and the launcher ask for."""
+    accelerator, _, count = devices.partition(":")
+    if accelerator.isdigit():
+        accelerator, count = "auto", accelerator
+    if accelerator not in ("auto", "cpu", "cuda", "mps") or (count and not count.isdigit()) or count == "0":
+        raise BadOption(f"--run.devices {devices!r}: expected auto, cpu, cuda or mps, a number, or both as in cuda:4.")
+    local, machines = processes()
+    return accelerator, local or int(count or 1), machines
+
+
 def open_arena(
     devices: str = "auto", precision: str = "auto", micro_batch: int | None = None, convolutional: bool = True
 ) -> Arena:
@@ -133,13 +144,7 @@ def open_arena(
     from lightning_fabric import Fabric
 
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    accelerator, _, count = devices.partition(":")
-    if accelerator.isdigit():
-        accelerator, count = "auto", accelerator
-    if accelerator not in ("auto", "cpu", "cuda", "mps") or (count and not count.isdigit()):
-        raise BadOption(f"--run.devices {devices!r}: expected auto, cpu, cuda or mps, a number, or both as in cuda:4.")
-    local, machines = processes()
-    number: int = local or int(count or 1)
+    accelerator, number, machines = requested(devices)
     try:
         strategy = "ddp" if number * machines > 1 else "auto"
         fabric = Fabric(accelerator=accelerator, devices=number, num_nodes=machines, strategy=strategy)

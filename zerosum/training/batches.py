@@ -12,6 +12,17 @@ from zerosum.data.spec import Batch, Store
 from zerosum.training.arena import Arena
 
 
+def equal_share(batch_size: int, processes: int) -> int:
+    """Samples of a batch that each process gets. Raises BadOption where that is not a whole number above 0."""
+    if batch_size < 1:
+        raise BadOption(f"the batch size is {batch_size}; it must be 1 or more.")
+    if batch_size % processes:
+        raise BadOption(
+            f"--run.batch-size {batch_size} cannot be shared equally by {processes} processes; choose a multiple."
+        )
+    return batch_size // processes
+
+
 class Batches:
     """Iterator over batches: data in an order fixed by the seed, with the noise that the game asks for.
 
@@ -38,10 +49,7 @@ class Batches:
         samples: int = 0,
         flip: bool = False,
     ):
-        if batch_size % arena.world:
-            raise BadOption(
-                f"--run.batch-size {batch_size} cannot be shared equally by {arena.world} processes; choose a multiple."
-            )
+        equal_share(batch_size, arena.world)
         self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
         self.batch_size, self.samples, self.flip = batch_size, samples, flip
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
@@ -51,7 +59,7 @@ class Batches:
 
     def __next__(self) -> Batch:
         """The next batch: data and noise, on the device, this process's share of it."""
-        start, share = self.samples, self.batch_size // self.arena.world
+        start, share = self.samples, equal_share(self.batch_size, self.arena.world)
         mine = slice(self.arena.rank * share, (self.arena.rank + 1) * share)
         indices = self.order(start, self.batch_size)[mine]
         flip = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,11 @@ class TrainedGenerator(nn.Module):
             given: {"label": int64 (n,)} for a conditional generator.
             truncation: factor on a normal z; below 1 trades variety for typicality.
         """
-        if truncation != 1.0 and isinstance(self.latent, Normal):
+        if truncation != 1.0:
+            if not isinstance(self.latent, Normal):
+                raise BadOption(
+                    f"truncation {truncation:g} needs a normal latent; this generator's is {type(self.latent).__name__}."
+                )
             z = z * truncation
         if not self.conditional:
             return self.network(z)
@@ -144,15 +149,16 @@ class TrainedGenerator(nn.Module):
             weights = load_file(folder / "model.safetensors")
             generator.network.load_state_dict(weights)
             generator.encoding = encoding_from_json(described["encoding"]) if described["encoding"] else None
+            generator.facts = dict(described["facts"])
         except FileNotFoundError as error:
             raise BadFile(f"{folder} has no model.safetensors; it is not a whole generator.") from error
-        except (KeyError, TypeError, ValueError, RuntimeError, OSError) as error:
-            raise BadFile(f"{folder} is not a generator that this version of zerosum can read: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OSError, BadOption) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise BadFile(f"{folder} is not a generator that this version of zerosum can read ({reason}).") from error
         except Exception as error:  # safetensors raises its own type
             if type(error).__name__ != "SafetensorError":
                 raise
             raise BadFile(f"{folder / 'model.safetensors'} is broken ({error}); copy it anew.") from error
-        generator.facts = described["facts"]
         return generator.to(device)
 
     def _label(self, n: int, given: Given | None, seed: int) -> Tensor | None:
@@ -167,7 +173,9 @@ class TrainedGenerator(nn.Module):
             )
         label = given["label"]
         label = (
-            torch.full((n,), label) if isinstance(label, int) else torch.as_tensor(_sequence(label), dtype=torch.int64)
+            torch.full((n,), int(label))
+            if isinstance(label, Integral)
+            else torch.as_tensor(_sequence(label), dtype=torch.int64)
         )
         if label.shape != (n,):
             raise BadOption(f"{n} samples need {n} labels (or a single one); {tuple(label.shape)} were given.")

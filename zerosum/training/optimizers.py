@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+
+from zerosum.core.errors import BadOption
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Adam:
         """The torch optimizer, fused where the device has it."""
         parameters = list(parameters)
         fused = all(p.device.type in ("cpu", "cuda", "mps") and p.is_floating_point() for p in parameters)
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused)
+        return _made(lambda: torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused))
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class RMSProp:
 
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimizer."""
-        return torch.optim.RMSprop(parameters, lr=self.lr, alpha=self.alpha, eps=self.eps)
+        return _made(lambda: torch.optim.RMSprop(parameters, lr=self.lr, alpha=self.alpha, eps=self.eps))
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,15 @@ class SGD:
 
     def make(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """The torch optimizer."""
-        return torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum)
+        return _made(lambda: torch.optim.SGD(parameters, lr=self.lr, momentum=self.momentum))
+
+
+def _made(make: Callable[[], torch.optim.Optimizer]) -> torch.optim.Optimizer:
+    """torch's refusal of a setting (a negative rate, a beta of 1) as an error of ours."""
+    try:
+        return make()
+    except ValueError as error:
+        raise BadOption(f"the optimizer cannot be made: {error}.") from error
 
 
 Optimizer = Adam | RMSProp | SGD
