@@ -117,7 +117,8 @@ def test_divergence_names_the_term(tmp_path: Path) -> None:
 
 
 def exploding(folder: Path, **how: Any) -> Monitor:
-    """Steps a little too long for the curvature of the bilinear game: both players' weights grow by a fifth in a round."""
+    """Steps a little too long for the curvature of the bilinear game: both players' weights grow by a fifth in a
+    round."""
     points = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0)).numpy()
     data = dataset(points[:3000], points[3000:])
     game = Bilinear(Config(), data.spec)

@@ -51,8 +51,8 @@ def dataset(train: np.ndarray, test: np.ndarray | None) -> Dataset:
 
 
 def play(
-    game: Game, data: Dataset, folder: Path, *, samples: int, snapshots: int = 10, on_illness: Any = "warn", facts: Any = None,
-    callbacks: Sequence[Callback] = (),
+    game: Game, data: Dataset, folder: Path, *, samples: int, snapshots: int = 10, on_illness: Any = "warn",
+    facts: Any = None, callbacks: Sequence[Callback] = (),
 ) -> Monitor:  # fmt: skip
     """Train with a monitor; give it back."""
     monitor = Monitor(on_illness)
@@ -110,7 +110,8 @@ class Shift(nn.Module):
 
 
 class Bilinear(Game):
-    """The Dirac-GAN with a Wasserstein loss and no penalty (Mescheder et al. 2018): it circles around the equilibrium."""
+    """The Dirac-GAN with a Wasserstein loss and no penalty (Mescheder et al. 2018): it circles around the
+    equilibrium."""
 
     Config = Config
 
@@ -179,12 +180,19 @@ class Remembering(Game):
 
 
 def evidence(**values: Any) -> Evidence:
-    """Hand-made evidence: `values` are numbers or lists, one entry for each of as many snapshots; "floor" and the like as they are."""
+    """Hand-made evidence: `values` are numbers or lists, one entry for each of as many snapshots; "floor" and the like
+    as they are."""
     count = max((len(value) for value in values.values() if isinstance(value, list)), default=5)
     lines = []
     for index in range(count):
         here = {name: value[index] if isinstance(value, list) else value for name, value in values.items()}
-        lines.append({"kind": "scores", "samples": 1000 * (index + 1), **{k: here.pop(k) for k in ("floor", "missing") if k in here}})
+        lines.append(
+            {
+                "kind": "scores",
+                "samples": 1000 * (index + 1),
+                **{k: here.pop(k) for k in ("floor", "missing") if k in here},
+            }
+        )
         lines.append({"kind": "health", "samples": 1000 * (index + 1), **here})
     return Evidence.of_lines(lines)
 

@@ -164,9 +164,7 @@ def read_lines(folder: Path) -> list[dict[str, Any]]:
     """
     path = folder / "metrics.jsonl"
     if not folder.is_dir():
-        raise BadFile(
-            f"{folder} is not a run folder: there is no such folder. Give the one that --run.folder named, or one in runs/."
-        )
+        raise BadFile(f"{folder} is not a run folder: there is no such folder. Give the one that --run.folder named.")
     if not path.is_file():
         raise BadFile(f"{folder} has no metrics.jsonl: it is not a run folder, or its training has not begun yet.")
     try:

@@ -70,8 +70,8 @@ class Probe:
         logit_train, logit_held_out, logit_generated: means of the logits; overfitting: r_v of ADA, made from them.
         gap: real minus generated logits, in standard deviations within the two.
         spread: mean distance between generated samples over that between real ones.
-        energy: energy distance of the two distributions (Székely and Rizzo 2013) in mean distances between real samples;
-            0 where they are the same.
+        energy: energy distance of the two distributions (Székely and Rizzo 2013) in mean distances between real
+            samples; 0 where they are the same.
         precision, coverage: generated samples near a real one, real samples with a generated one near them.
         copied, copied_real: share of generated and of held-out samples that are copies of training samples.
         """
@@ -132,7 +132,8 @@ def fixed(store: Store, n: int, name: str) -> Batch:
 
 def critique(training: Training, batch: Batch) -> Tensor | None:
     """The discriminator's logits (n,) on the CPU, in batches about as large as in training (batch statistics depend on
-    it)."""
+    it).
+    """
     placed = training.arena.place(batch)
     pieces = -(-len(batch["image"]) // training.game.batch_size)
     split = {name: value.tensor_split(pieces) for name, value in placed.items()}
@@ -165,7 +166,8 @@ def auc(higher: Tensor, lower: Tensor) -> float:
 
 def accuracy(real: Tensor, fake: Tensor) -> float:
     """The share told right, both kinds counting equally, by the threshold that tells most: 1/2 to 1, a little above by
-    chance."""
+    chance.
+    """
     real, fake = real.sort().values, fake.sort().values
     thresholds = torch.cat([real, fake])
     taken = 1 - torch.searchsorted(real, thresholds).double() / len(real)

@@ -27,8 +27,8 @@ ERRORS = 3.0
 """The AUC also has to be so many standard errors above 1/2: a held-out set of 20 samples proves little."""
 ADVICE = (
     "Get more data, mirror it (--data.flip) where that is allowed, or train a smaller discriminator with dropout "
-    "(--networks.width, --networks.dropout 0.3) and a gradient penalty (rpgan, wgan_gp); stop early: the best generator so far is kept "
-    "in the run's folder generator/."
+    "(--networks.width, --networks.dropout 0.3) or with a gradient penalty (rpgan, wgan_gp). Stop early: the best "
+    "generator so far is kept in generator/ of the run folder."
 )
 
 
@@ -44,9 +44,9 @@ def check(evidence: Evidence) -> Finding | None:
     severity: Severity = "ill" if min(ratios) >= RATIO_ILL else "warning"
     last = evidence.last.probe
     text = (
-        f"The discriminator's mean logit is {last['logit_train']:.2g} on training samples, {last['logit_held_out']:.2g} on held-out and "
-        f"{last['logit_generated']:.2g} on generated ones: r_v = {ratios[-1]:.2f} (0: no overfitting, 1: held-out samples pass for "
-        f"generated). It prefers the training sample in {last['auc_seen']:.0%} of the pairs."
+        f"The discriminator's mean logit is {last['logit_train']:.2g} on training, {last['logit_held_out']:.2g} on held-out "
+        f"and {last['logit_generated']:.2g} on generated samples: r_v = {ratios[-1]:.2f} (0: no overfitting, 1: held-out "
+        f"samples pass for generated). It prefers the training sample in {last['auc_seen']:.0%} of the pairs."
     )
     return Finding(NAME, severity, text, ADVICE, evidence.last.samples)
 

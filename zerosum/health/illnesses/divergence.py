@@ -30,8 +30,9 @@ NOT_FINITE = re.compile(
     r"(\w+): the (?:loss term '(?P<term>[^']+)'|(?P<gradient>gradient)) is not finite in round (?P<round>[\d,]+)"
 )
 ADVICE = (
-    "Lower the learning rates (--adam.lr, to a third), bound the discriminator by a gradient penalty (wgan_gp, rpgan), and with bf16 "
-    "try --run.precision fp32. With --on-illness rollback training goes back by itself and continues at half the rate."
+    "Lower the learning rates (--adam.lr, to a third), bound the discriminator by a gradient penalty (train "
+    "wgan_gp or rpgan), and with bf16 try --run.precision fp32. With --on-illness rollback training goes back by "
+    "itself and continues at half the rate."
 )
 
 

@@ -23,8 +23,9 @@ COPIES_ILL, COPIES_WARNING = 0.5, 0.15
 ERRORS = 3.0
 """It also has to be so many standard errors above it: few held-out samples say little about their share."""
 ADVICE = (
-    "Do not publish these samples, nor the generator. Train on more data, mirror it (--data.flip) where that is allowed, stop earlier "
-    "(--run.samples), or take a smaller generator; `zerosum evaluate` shows the suspicious pairs' numbers."
+    "Do not publish these samples, nor the generator. Train on more data, mirror it (--data.flip) where that is "
+    "allowed, stop earlier (--run.samples), or take a smaller generator (--networks.width). `zerosum evaluate` "
+    "counts near copies again, with better features."
 )
 
 
@@ -38,5 +39,8 @@ def check(evidence: Evidence) -> Finding | None:
     if min(copies) - honest < max(COPIES_WARNING, ERRORS * error):
         return None
     severity: Severity = "ill" if min(copies) - honest >= COPIES_ILL else "warning"
-    text = f"{copies[-1]:.0%} of the generated samples are copies of a training sample; of held-out samples {honest:.0%} would count as such."
+    text = (
+        f"{copies[-1]:.0%} of the generated samples are copies of a training sample; "
+        f"of held-out samples {honest:.0%} would count as such."
+    )
     return Finding(NAME, severity, text, ADVICE, evidence.last.samples)

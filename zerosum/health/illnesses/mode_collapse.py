@@ -19,10 +19,11 @@ NAME = "mode collapse"
 LASTING = 3
 """Snapshots in a row that have to show it: a healthy training may pass through a stage of few modes."""
 BEGINNING = 4
-"""Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts at once where
-they look real, or were varied before."""
+"""Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts
+at once where they look real, or were varied before."""
 NEARER = 0.95
-"""Times the smallest energy distance before: a generator that comes nearer to the data than this is still on its way."""
+"""Times the smallest energy distance before: a generator that comes nearer to the data than this is still on its
+way."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
 """Distance between samples relative to real ones; healthy trainings of all systems here stay between 0.8 and 1.1, and
 samples from a single one of ten classes come to about 0.7."""
@@ -35,8 +36,9 @@ does."""
 PRECISION = 0.5
 """Below this precision samples look like nothing yet, and which classes they fall in says nothing."""
 ADVICE = (
-    "Lower the generator's learning rate (--adam.lr, by half), train the discriminator more often (--critic-steps where the system "
-    "has it), use larger batches (--run.batch-size), or train a system that resists collapse: rpgan, pacgan or wgan_gp."
+    "Lower the learning rate (--adam.lr, by half), train the discriminator more often (--critic-steps of wgan_gp, "
+    "--discriminator-steps of gan), use larger batches (--run.batch-size), or train a system that resists "
+    "collapse: rpgan, pacgan or wgan_gp."
 )
 
 
@@ -56,7 +58,9 @@ def check(evidence: Evidence) -> Finding | None:
 
 
 def begun(evidence: Evidence) -> bool:
-    """Whether samples that are alike are a sign of collapse, not of a generator that has yet to find the data, or cannot."""
+    """Whether samples that are alike are a sign of collapse, not of a generator that has yet to find the data, or
+    cannot.
+    """
     varied = max((alike(snapshot) or 0.0 for snapshot in evidence.snapshots), default=0.0) >= SPREAD_WARNING
     if varied or (evidence.last.get("precision") or 0.0) >= PRECISION:
         return True
@@ -77,7 +81,9 @@ def by_spread(snapshot: Snapshot) -> tuple[Severity, str] | None:
     value = alike(snapshot)
     if value is None or value >= SPREAD_WARNING:
         return None
-    text = f"Two generated samples are on average {value:.2f} times as far from each other as two real ones (healthy: 0.8 to 1.1)."
+    text = (
+        f"Two generated samples are on average {value:.2f} times as far apart as two real ones (healthy: 0.8 to 1.1)."
+    )
     return ("ill" if value < SPREAD_ILL else "warning"), text
 
 
@@ -90,7 +96,7 @@ def by_classes(snapshot: Snapshot) -> tuple[Severity, str] | None:
     if share >= SHARE_WARNING and not missing:
         return None
     what = "modes" if snapshot.get("class_kl") is None else "classes"
-    text = f"The samples fall into {share:.0%} of the {what} in effect (KL of their histogram from the data's: {divergence:.2f} nats)"
+    text = f"The samples fall into {share:.0%} of the {what} in effect (KL of the histograms: {divergence:.2f} nats)"
     if missing:
         text += f"; hardly ever made: {', '.join(snapshot.missing) or f'{missing:.0f} classes'}"
     return ("ill" if share < SHARE_ILL else "warning"), text + "."
@@ -104,9 +110,9 @@ def by_coverage(snapshot: Snapshot) -> tuple[Severity, str] | None:
     relative = coverage / snapshot.floor.get("coverage", 1.0) / precision
     if relative >= COVERAGE_WARNING:
         return None
-    text = f"{precision:.0%} of the samples lie among real ones, but only {coverage:.0%} of the real ones have a sample near them."
+    text = f"{precision:.0%} of the samples lie among real ones, but only {coverage:.0%} of those have one near them."
     whole = snapshot.get("mode_kl") is not None or snapshot.get("class_kl") is not None
-    # Where the classes are known, by_classes has found all of them: what is lost is variety within them, which is less grave.
+    # Where the classes are known, by_classes has found them all: variety is lost within them, which is less grave.
     return ("ill" if relative < COVERAGE_ILL and not whole else "warning"), text
 
 

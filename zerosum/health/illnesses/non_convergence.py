@@ -29,9 +29,9 @@ discriminators stay above 0.45: they have just been trained to tell these very s
 SWINGS_ILL, SWINGS_WARNING = 3, 2
 """Swings within the window."""
 ADVICE = (
-    "Damp the game: a gradient penalty (rpgan or wgan_gp), a lower learning rate (--adam.lr, by half), Adam without momentum "
-    "(--adam.betas 0 0.99), a moving average of the generator (--ema-half-life 10000). The best generator so far is kept in the run's "
-    "folder generator/."
+    "Damp the game: a gradient penalty (train rpgan or wgan_gp), half the learning rate (--adam.lr), Adam without "
+    "momentum (--adam.betas 0 0.99), a moving average of the generator (--ema-half-life 10000). The best "
+    "generator so far is kept in generator/ of the run folder."
 )
 
 
@@ -49,8 +49,8 @@ def swinging(evidence: Evidence) -> tuple[Severity, str] | None:
     if swings < SWINGS_WARNING:
         return None
     text = (
-        f"In the last {len(values)} snapshots the discriminator changed sides {swings} times: the share of pairs in which it prefers the "
-        f"real sample swung between {min(values):.0%} and {max(values):.0%}."
+        f"In the last {len(values)} snapshots the discriminator changed sides {swings} times: the share of pairs in "
+        f"which it prefers the real sample swung between {min(values):.0%} and {max(values):.0%}."
     )
     return ("ill" if swings >= SWINGS_ILL else "warning"), text
 
@@ -65,7 +65,7 @@ def worsening(evidence: Evidence) -> tuple[Severity, str] | None:
     if mildest < WORSE_WARNING * best or mildest < TRIFLE * values[0]:
         return None
     text = (
-        f"The {name} was {best:.3g} at its best and has been {mildest:.3g} or more at each of the last {LASTING} snapshots "
+        f"The {name} was {best:.3g} at its best and has been {mildest:.3g} or more at the last {LASTING} snapshots "
         f"({values[-1]:.3g} now)."
     )
     return ("ill" if mildest >= WORSE_ILL * best else "warning"), text

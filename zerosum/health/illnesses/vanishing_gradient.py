@@ -26,8 +26,9 @@ SHRUNK_ILL, SHRUNK_WARNING = 0.03, 0.2
 """Present gradient relative to the early one. In healthy trainings it falls, too, but seldom below a fifth while the
 discriminator is still sure."""
 ADVICE = (
-    "Weaken the discriminator: train it less often (--critic-steps 1), lower its learning rate, add dropout to it "
-    "(--networks.dropout 0.3); or take a loss whose gradient does not vanish: the non-saturating one of dcgan, or wgan_gp or rpgan."
+    "Weaken the discriminator: train it less often (--discriminator-steps 1), give it dropout (--networks.dropout "
+    "0.3) or less width (--networks.width); or take a loss whose gradient does not vanish: --loss non-saturating "
+    "of gan, or the systems wgan_gp and rpgan."
 )
 
 
@@ -47,7 +48,8 @@ def check(evidence: Evidence) -> Finding | None:
         else ""
     )
     text = (
-        f"The discriminator tells {sure[-1]:.1%} of held-out and generated samples right{gap}, and the generator's gradient has shrunk "
-        f"to {now / early:.2g} times what it was at first ({early:.2g}, now {now:.2g})."
+        f"The discriminator tells {sure[-1]:.1%} of held-out and generated samples right{gap}, "
+        f"and the generator's gradient has shrunk to {now / early:.2g} times what it was at first "
+        f"({early:.2g}, now {now:.2g})."
     )
     return Finding(NAME, severity, text, ADVICE, evidence.last.samples)
