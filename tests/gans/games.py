@@ -1,0 +1,118 @@
+"""Small games and a loop to play them by hand."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+from typing import Any
+
+import torch
+
+from zerosum.core import discovery, randomness
+from zerosum.data.spec import Batch, Spec
+from zerosum.training.arena import Arena
+from zerosum.training.batches import Batches
+from zerosum.training.game import Game
+
+SPECS = {"images": Spec((3, 16, 16), classes=4)}
+"""A small kind of data for each folder of systems."""
+
+SMALL = {
+    "batch_size": 8, "discriminator_hidden": 8, "discriminator_width": 8, "generator_width": 8, "hidden": 8, "kernels": 4,
+    "latent": 8, "many_steps": 6, "rounds": 4, "width": 8,
+}  # fmt: skip
+"""Settings that make a game small, by name, wherever they stand in a Config."""
+
+
+class Memory:
+    """Samples in memory."""
+
+    def __init__(self, image: torch.Tensor, label: torch.Tensor | None = None):
+        self.image, self.labels = image, label
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def fetch(self, indices: torch.Tensor, flip: torch.Tensor | None = None) -> Batch:
+        batch = {"image": self.image[indices]}
+        return batch if self.labels is None else batch | {"label": self.labels[indices]}
+
+    def prefetch(self, indices: torch.Tensor) -> None:
+        pass
+
+    def to(self, device: Any) -> Memory:
+        return self
+
+
+def shrunk(config: Any) -> Any:
+    """The settings with those named in SMALL made small, in nested ones too."""
+    changes = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = shrunk(value)
+        elif field.name in SMALL and value is not None:
+            changes[field.name] = min(value, SMALL[field.name])
+    return dataclasses.replace(config, **changes)
+
+
+def settings() -> dict[str, tuple[str, Any]]:
+    """Every system with its default settings and with each preset: an id -> (system, small config)."""
+    found = {}
+    for name in discovery.systems():
+        module, game = discovery.load(name), discovery.game_class(name)
+        found[name] = (name, shrunk(game.Config()))
+        for preset, config in getattr(module, "PRESETS", {}).items():
+            found[f"{name}-{preset}"] = (name, shrunk(config))
+    return found
+
+
+def spec_of(name: str) -> Spec:
+    """The small kind of data that a system is for."""
+    return SPECS[discovery.systems()[name].kind]
+
+
+def store_of(spec: Spec, n: int = 40) -> Memory:
+    """Random samples."""
+    generator = torch.Generator().manual_seed(1)
+    label = torch.arange(n) % spec.classes if spec.classes else None
+    return Memory(torch.rand(n, *spec.shape, generator=generator) * 2 - 1, label)
+
+
+def seated(name: str, config: Any, spec: Spec, arena: Arena | None = None) -> Game:
+    """A game, ready to play, its weights a function of the settings alone."""
+    randomness.reseed(0, "weights")
+    game = discovery.game_class(name)(config, spec).seat(arena or Arena())
+    game.train()
+    return game
+
+
+def play(game: Game, store: Memory, rounds: int, batch_size: int | None = None) -> Batches:
+    """Play rounds as the training loop does, on from the samples that the game has seen."""
+    batches = Batches(
+        store, batch_size=batch_size or game.batch_size, noise=game.noise(), seed=(0,), arena=game.arena,
+        samples=game.arena.samples,
+    )  # fmt: skip
+    for _ in range(rounds):
+        phase, played = game.phase()
+        if played == 0:
+            phase.enter()
+        batches.batch_size = batch_size or phase.batch_size or game.batch_size
+        game.arena.round, game.arena.progress = game.rounds, game.rounds / max(game.total_rounds, 1)
+        randomness.reseed(0, "round", game.arena.samples)
+        phase.play(batches)
+        game.rounds += 1
+    return batches
+
+
+
+
+def undocumented(path: Any) -> list[str]:
+    """Fields of the class Config in the file that no docstring follows."""
+    [config] = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.ClassDef) and n.name == "Config"]
+    missing = []
+    for statement, after in zip(config.body, [*config.body[1:], None], strict=True):
+        documented = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+        if isinstance(statement, ast.AnnAssign) and not documented:
+            missing.append(ast.unparse(statement.target))
+    return missing
