@@ -6,7 +6,6 @@ Example:
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -25,8 +24,8 @@ from zerosum.lab.stacked import StackedProtocol
 
 HELP = """Run the mode-collapse lab: ring, grid or Stacked-MNIST, several systems and seeds.
 
-Prints modes, share of high-quality samples and reverse KL (mean ± standard error over seeds); writes results.json and a picture
-per system. A finished system is kept: the same command again goes on where it was stopped.
+Prints modes, share of high-quality samples and reverse KL (mean ± standard error over seeds); writes results.json and a
+picture per system. A finished system is kept: the same command again goes on where it was stopped.
 
 Example: zerosum lab grid --systems gan pacgan rpgan --seeds 5
 
@@ -88,7 +87,7 @@ def main(arguments: list[str]) -> int:
             out = given.out or Path("runs/lab-stacked-mnist")
             results = table.run_stacked(given.systems, given.protocol, given.seeds, out, bars.show, given.data)
         else:
-            torch.set_num_threads(1)  # these matrices are too small to share; a second command makes more of a second core
+            torch.set_num_threads(1)  # these matrices are too small to share
             task = "grid" if isinstance(given, Grid) else "ring"
             out = given.out or Path(f"runs/lab-{task}")
             results = table.run_points(task, given.systems, given.protocol, given.seeds, out, bars.show, given.apart)
@@ -118,7 +117,8 @@ class Bars:
     """A progress bar per system."""
 
     def __init__(self, quiet: bool):
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.fields[word]}"))
+        name, word = TextColumn("{task.description}"), TextColumn("{task.fields[word]}")
+        columns = (name, BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), word)
         self.bars = Progress(*columns, console=Console(stderr=True), disable=quiet)
         self.tasks: dict[str, TaskID] = {}
 
@@ -129,7 +129,7 @@ class Bars:
     def __exit__(self, *error: object) -> None:
         self.bars.stop()
 
-    def show(self, system: str, done: float, word: str) -> None:
+    def show(self, system: str, done: float, word: str = "") -> None:
         """How much of a system is done, and a word about it."""
         if system not in self.tasks:
             self.tasks[system] = self.bars.add_task(system, total=1.0, word="")
@@ -138,9 +138,10 @@ class Bars:
 
 def show(results: Results, columns: list[table.Column]) -> None:
     """Print the table of all finished systems, with the real data's scores as its first row."""
-    console, printed = Console(), Table(title=f"{results.protocol['task']}: mean ± standard error over seeds", title_justify="left")
-    for title in ("system", *(column.title for column in columns), "rounds", "seconds"):
-        printed.add_column(title, justify="left" if title == "system" else "right")
+    title = f"{results.protocol['task']}: mean ± standard error over seeds"
+    console, printed = Console(), Table(title=title, title_justify="left")
+    for head in ("system", *(column.title for column in columns), "rounds", "seconds"):
+        printed.add_column(head, justify="left" if head == "system" else "right")
     real = [f"{results.real[column.score] * column.factor:.{column.digits}f}" for column in columns]
     printed.add_row("(real data)", *real, "", "")
     for row in results.rows().values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,9 @@ def image_grid(images: Tensor, columns: int = 20, zoom: int = 2) -> Image.Image:
 Curve = Sequence[tuple[float, float]]
 
 
-def curves(lines: dict[str, Sequence[Curve]], *, top: float, title: str, size: tuple[int, int] = (640, 320)) -> Image.Image:
+def curves(
+    lines: Mapping[str, Sequence[Curve]], *, top: float, title: str, size: tuple[int, int] = (640, 320)
+) -> Image.Image:
     """Curves over samples shown, one colour per name, from 0 to `top`.
 
     Args:
@@ -90,9 +92,10 @@ def curves(lines: dict[str, Sequence[Curve]], *, top: float, title: str, size: t
     draw.text((left, 6 * SCALE), title, fill=INK, font_size=12 * SCALE)
     for share in (0, 0.25, 0.5, 0.75, 1):
         draw.line([place(0, share * top), place(last, share * top)], fill=FAINT, width=SCALE)
-        draw.text((left - 6 * SCALE, place(0, share * top)[1]), f"{share * top:g}", fill=INK, font_size=10 * SCALE, anchor="rm")
-        at = place(share * last, 0)
-        draw.text((at[0], at[1] + 6 * SCALE), f"{share * last / 1000:.0f}k", fill=INK, font_size=10 * SCALE, anchor="ma")
+        x, y = place(share * last, 0)[0], place(0, share * top)[1]
+        draw.text((left - 6 * SCALE, y), f"{share * top:g}", fill=INK, font_size=10 * SCALE, anchor="rm")
+        text = f"{share * last / 1000:.0f}k"
+        draw.text((x, below + 6 * SCALE), text, fill=INK, font_size=10 * SCALE, anchor="ma")
     for index, (name, family) in enumerate(lines.items()):
         colour = COLOURS[index % len(COLOURS)]
         for curve in family:

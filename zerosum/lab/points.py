@@ -1,8 +1,9 @@
 """Mode coverage on the ring of 8 and the grid of 25 Gaussians, by PacGAN's protocol (Lin et al. 2018, arXiv:1712.04086,
-section 4.1): 2,500 samples, high quality within 3 standard deviations of the nearest mean, a mode counts when one lands there.
+section 4.1): 2,500 samples, high quality within 3 standard deviations of the nearest mean, a mode counts when one lands
+there.
 
-All systems of a table play with the same networks, batches, optimizer and rounds; each keeps its own losses. That is not
-PacGAN's budget (400,000 rounds of larger networks): it is one that two processor cores finish in minutes.
+All systems of a table play with the same networks, batches, optimizer and rounds; each keeps its own losses. That is
+not PacGAN's budget (400,000 rounds of larger networks): it is one that two processor cores finish in minutes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,14 +47,20 @@ class PointProtocol:
     latent: int = 2
     """Components of z, standard normal."""
     networks: MLP = MLP(hidden=128)
-    """Fully connected networks; the generator's output is linear (PacGAN: G 400 wide, D 200 wide of 5-piece maxout units)."""
-    adam: Adam = Adam(1e-3, (0.5, 0.99))
+    """Fully connected networks; the generator's output is linear (PacGAN: G 400 wide, D 200 wide of 5-piece maxout
+    units)."""
+    adam: Adam = Adam(1e-3, (0.0, 0.99))
     """Every player's optimizer; its learning rate falls to 1 % along half a cosine."""
     ema_half_life: float | None = 20_000.0
     """Half-life of the generator's moving average, in samples of one game; None: off."""
 
 
-SETTINGS: dict[str, dict[str, Any]] = {}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "pacgan":       {"pack": 4},                          # the best of PacGAN's table of the grid
+    "rpgan":        {"gamma": 0.02, "gamma_end": 1.0},    # constant: only the learning rate falls
+    "sngan":        {"discriminator_steps": 1},           # of one step of each player, as all the others
+    "wgan_gp":      {"critic_steps": 1, "penalty": 0.1},  # the same; the penalty of its authors' toy problems
+}  # fmt: skip
 """Where a system's own default is meant for images: its setting for points."""
 
 
@@ -86,7 +93,7 @@ def play(
     for index, group in enumerate(groups):
         game = join([build(system, dataset.spec, protocol, seed) for seed in group]).seat(Arena())
         budget = protocol.minutes and protocol.minutes / len(groups)
-        train(game, dataset, protocol, group, budget, lambda done, i=index: progress((i + done) / len(groups)))  # type: ignore[misc]
+        train(game, dataset, protocol, group, budget, share(progress, index, len(groups)))
         points.append(draw(game, len(group)))
         rounds = game.rounds
     sets = torch.cat(points)
@@ -94,6 +101,11 @@ def play(
     row = {name: [score[name] for score in scores] for name in scores[0]}
     facts = {"rounds": rounds, "seconds": round(time.perf_counter() - began, 1), "config": to_json(game.config)}
     return {"system": system, "seeds": list(seeds), **row, **facts}, sets
+
+
+def share(progress: Progress, index: int, count: int) -> Progress:
+    """`progress` for the part `index` of `count` equal ones."""
+    return lambda done: progress((index + done) / count)
 
 
 def build(system: str, spec: Spec, protocol: PointProtocol, seed: int) -> Game:
@@ -125,7 +137,12 @@ def _makes(player: Player, network: nn.Module) -> bool:
 
 
 def train(
-    game: Game, dataset: Dataset, protocol: PointProtocol, seeds: Sequence[int], minutes: float | None, progress: Progress
+    game: Game,
+    dataset: Dataset,
+    protocol: PointProtocol,
+    seeds: Sequence[int],
+    minutes: float | None,
+    progress: Progress,
 ) -> None:
     """Play a joined, seated game to its end: by rounds, or by the clock where `minutes` says so."""
     arena, began, done = game.arena, time.perf_counter(), 0.0
@@ -153,7 +170,7 @@ def draw(game: Game, count: int) -> Tensor:
 
 
 def check_separable(system: str, dataset: Dataset, protocol: PointProtocol) -> None:
-    """Play one round of two games together, twice, with other data and weights for the second: the first must not notice.
+    """Play a round of two games together, twice, with other data and weights for the second: the first must not notice.
 
     Raises:
         BadOption: it does: some loss of the system looks at more than one sample at a time.

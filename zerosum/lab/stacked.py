@@ -1,5 +1,5 @@
-"""Stacked MNIST: which of the 1,000 combinations of three digits a generator makes, in the setup of VEEGAN (Srivastava et al.
-2017, arXiv:1705.07761) and PacGAN (Lin et al. 2018, arXiv:1712.04086, section 4.2).
+"""Stacked MNIST: which of the 1,000 combinations of three digits a generator makes, in the setup of VEEGAN (Srivastava
+et al. 2017, arXiv:1705.07761) and PacGAN (Lin et al. 2018, arXiv:1712.04086, section 4.2).
 
 DCGAN's networks for every system, the discriminator smaller where that is asked for; each system keeps its own losses,
 optimizer and normalisation. 26,000 samples are counted by a classifier of MNIST.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from zerosum.core.errors import BadOption
 from zerosum.core.files import write_text
 from zerosum.core.settings import to_json
 from zerosum.data.spec import Dataset, Spec
+from zerosum.lab.points import Progress, share
 from zerosum.metrics.classifier import Network
 from zerosum.metrics.modes import SAMPLES, count_modes, mode_scores
 from zerosum.metrics.reference import versions
@@ -31,7 +32,6 @@ from zerosum.training.game import Game
 from zerosum.training.loop import Run, Training
 from zerosum.training.loop import train as train_game
 
-Progress = Callable[[float], None]
 CURVE_SAMPLES = 2_600
 """Samples counted while training: a tenth of the protocol's, so these counts are lower than the final one."""
 CURVE_POINTS = 20
@@ -52,8 +52,8 @@ class StackedProtocol:
     width: int = 64
     """Channels of the finest stage of the generator."""
     discriminator_width: int | None = None
-    """Channels of the finest stage of the discriminator; None: as many as the generator's. The harder setups of PacGAN's table 3
-    have discriminators of half and a quarter of the generator's size."""
+    """Channels of the finest stage of the discriminator; None: as many as the generator's. In the harder setups of
+    PacGAN's table 3 the discriminator has half and a quarter of the generator's size."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class ModeCurve(Callback):
         write_text(training.folder / "modes.jsonl", "".join(json.dumps(line) + "\n" for line in kept))
 
     def tick(self, training: Training, values: dict[str, float]) -> None:
-        minutes = training.run.minutes
-        self.progress(min(1.0, training.seconds / (60 * minutes) if minutes else training.rounds / training.game.total_rounds))
+        minutes, rounds = training.run.minutes, training.game.total_rounds
+        self.progress(min(1.0, training.seconds / (60 * minutes) if minutes else training.rounds / rounds))
 
     def snapshot(self, training: Training) -> None:
         counts = count_modes(training.generator().tensors(CURVE_SAMPLES, seed=1), self.network)
@@ -128,9 +128,10 @@ def play(
             save_every=None if protocol.minutes else max(total // CURVE_POINTS, protocol.batch_size),
         )  # fmt: skip
         facts = {"config": to_json(game.config), "precision": arena.precision, "device": arena.device.type}
-        described = {"system": system, "config": to_json(config), "seed": seed, "versions": versions(), **_about(dataset)}
+        about = {"name": dataset.name, "fingerprint": dataset.fingerprint, "class_names": dataset.class_names}
+        described = {"system": system, "config": to_json(config), "seed": seed, "versions": versions(), "data": about}
         place = folder / f"{system}-{seed}"
-        curve = ModeCurve(network, lambda done, i=index: progress((i + done) / len(seeds)))  # type: ignore[misc]
+        curve = ModeCurve(network, share(progress, index, len(seeds)))
         generator = train_game(game, dataset, run, place, [curve], described, arena)
         scores.append(mode_scores(count_modes(generator.tensors(SAMPLES, seed=0), network)))
         curves.append([[line["samples"], line["modes"], line["mode_kl"]] for line in read_curve(place)])
@@ -142,10 +143,6 @@ def play(
     return {"system": system, "seeds": list(seeds), **row, **facts}, grid
 
 
-def _about(dataset: Dataset) -> dict[str, Any]:
-    return {"data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "class_names": dataset.class_names}}
-
-
 def build(system: str, spec: Spec, protocol: StackedProtocol, seed: int) -> tuple[Game, Any]:
     """A game of `system` as the protocol wants it, not seated; and the config that its generator can be loaded by."""
     game_class: Any = discovery.game_class(system)
@@ -154,15 +151,14 @@ def build(system: str, spec: Spec, protocol: StackedProtocol, seed: int) -> tupl
     missing = {"rounds", "batch_size", "latent", "networks"} - known
     if missing:
         raise BadOption(
-            f"{system} has networks of its own (no setting called {' or '.join(sorted(missing))}), and this table wants the "
-            "same for all: take systems with `networks:dcgan`, such as dcgan, pacgan and rpgan."
+            f"{system} has networks of its own (no setting called {' or '.join(sorted(missing))}), and this table "
+            "wants the same for all: take systems with `networks:dcgan`, such as dcgan, pacgan and rpgan."
         )
     # Normalisation is the system's own affair: gradient penalties rule it out of the discriminator.
     own = default.networks if isinstance(default.networks, DCGAN) else DCGAN(discriminator_norm=False)
     networks = replace(own, width=protocol.width)
-    wanted = {"rounds": protocol.rounds if protocol.minutes is None else default.rounds, "batch_size": protocol.batch_size,
-              "latent": protocol.latent, "networks": networks}  # fmt: skip
-    config = replace(default, **wanted)
+    rounds = protocol.rounds if protocol.minutes is None else default.rounds
+    config = replace(default, rounds=rounds, batch_size=protocol.batch_size, latent=protocol.latent, networks=networks)
     played = config
     if protocol.discriminator_width is not None:
         played = replace(config, networks=Unequal(**vars(networks), discriminator_width=protocol.discriminator_width))

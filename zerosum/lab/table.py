@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from PIL import Image
 
 from zerosum.core import discovery
 from zerosum.core.errors import BadOption
@@ -20,8 +22,13 @@ from zerosum.metrics import classifier
 from zerosum.metrics.modes import CHANNELS, count_modes, mode_scores
 from zerosum.metrics.points import HIGH_QUALITY, MODES, SAMPLES, point_scores
 
-Progress = Callable[[str, float, str], None]
-"""Told a system's name, how much of it is done (0 to 1), and a word about it."""
+
+class Progress(Protocol):
+    """Told a system's name, how much of it is done (0 to 1), and a word about it."""
+
+    def __call__(self, system: str, done: float, word: str = "") -> None: ...
+
+
 SHOWN = 5
 """Panels in a picture at most."""
 
@@ -54,7 +61,13 @@ def checked(systems: Sequence[str]) -> list[str]:
 
 
 def run_points(
-    task: str, systems: Sequence[str], protocol: points.PointProtocol, seeds: int, out: Path, progress: Progress, apart: bool = False
+    task: str,
+    systems: Sequence[str],
+    protocol: points.PointProtocol,
+    seeds: int,
+    out: Path,
+    progress: Progress,
+    apart: bool = False,
 ) -> Results:
     """Fill `out` with the rows and pictures of `ring` or `grid`.
 
@@ -78,7 +91,7 @@ def run_points(
         if name in results.rows():
             progress(name, 1.0, "finished before")
             continue
-        row, sets = points.play(name, dataset, protocol, range(seeds), lambda done, n=name: progress(n, done, ""), apart)  # type: ignore[misc]
+        row, sets = points.play(name, dataset, protocol, range(seeds), partial(progress, name), apart)
         results.add(row)
         titles = [
             f"{name}, seed {seed}: {modes:.0f} modes, {100 * quality:.1f} %"
@@ -91,7 +104,12 @@ def run_points(
 
 
 def run_stacked(
-    systems: Sequence[str], protocol: stacked.StackedProtocol, seeds: int, out: Path, progress: Progress, source: str = "stacked_mnist"
+    systems: Sequence[str],
+    protocol: stacked.StackedProtocol,
+    seeds: int,
+    out: Path,
+    progress: Progress,
+    source: str = "stacked_mnist",
 ) -> Results:
     """Fill `out` with the rows and pictures of Stacked MNIST; finished systems are not trained again, others go on."""
     names = checked(systems)
@@ -100,9 +118,10 @@ def run_stacked(
         stacked.build(name, dataset.spec, protocol, 0)
     network, facts = classifier.cached(digits)
     described = {
-        "task": "stacked-mnist", "data": dataset.name, "fingerprint": dataset.fingerprint, "training_samples": len(dataset.train),
-        "shape": list(dataset.spec.shape), "samples": stacked.SAMPLES, "curve_samples": stacked.CURVE_SAMPLES, "seeds": seeds,
-        "classifier": facts.weights_sha256, "classifier_accuracy": facts.accuracy, "optimizer": "each system's own",
+        "task": "stacked-mnist", "data": dataset.name, "fingerprint": dataset.fingerprint,
+        "training_samples": len(dataset.train), "shape": list(dataset.spec.shape), "samples": stacked.SAMPLES,
+        "curve_samples": stacked.CURVE_SAMPLES, "seeds": seeds, "classifier": facts.weights_sha256,
+        "classifier_accuracy": facts.accuracy, "optimizer": "each system's own",
         **_plain(protocol),
     }  # fmt: skip
     amount = torch.arange(min(stacked.SAMPLES, len(dataset.train)))
@@ -112,21 +131,27 @@ def run_stacked(
         if name in results.rows():
             progress(name, 1.0, "finished before")
             continue
-        row, images = stacked.play(name, dataset, network, protocol, range(seeds), out, lambda done, n=name: progress(n, done, ""))  # type: ignore[misc]
+        row, images = stacked.play(name, dataset, network, protocol, range(seeds), out, partial(progress, name))
         results.add(row)
         pictures.save(pictures.image_grid(images), out / f"{name}.png")
-        lines = {system: [[(x, y) for x, y, _ in curve] for curve in own["curve"]] for system, own in results.rows().items()}
-        title = f"modes among {stacked.CURVE_SAMPLES:,} samples (of 1,000), by samples shown"
-        pictures.save(pictures.curves(lines, top=1000, title=title), out / "modes.png")
+        pictures.save(_mode_curves(results), out / "modes.png")
         progress(name, 1.0, brief(row, STACKED_COLUMNS))
     return results
+
+
+def _mode_curves(results: Results) -> Image.Image:
+    lines = {name: [[(x, y) for x, y, _ in curve] for curve in row["curve"]] for name, row in results.rows().items()}
+    title = f"modes among {stacked.CURVE_SAMPLES:,} samples (of 1,000), by samples shown"
+    return pictures.curves(lines, top=1000, title=title)
 
 
 def _stacked_data(source: str) -> tuple[Dataset, Dataset]:
     """The stacked digits, and the single ones that its classifier learns."""
     dataset, digits = load(source), load("mnist" if source == "stacked_mnist" else source.partition(":")[2])
     if dataset.spec.kind != "image" or dataset.spec.shape[0] != CHANNELS:
-        raise BadOption(f"{source} has {dataset.spec.kind} of shape {dataset.spec.shape}; stacked digits have {CHANNELS} channels.")
+        raise BadOption(
+            f"{source} has {dataset.spec.kind} {dataset.spec.shape}; stacked digits have {CHANNELS} channels."
+        )
     return dataset, digits
 
 

@@ -1,7 +1,7 @@
 """Several games of one system trained at once: stacked weights, one batch that holds every game's own samples.
 
-Every loss of the library is a mean over samples, so the gradient of S games' joint loss is each game's own gradient divided
-by S. An optimizer's settings make up for that exactly (`scaled`): the games learn what they would learn apart, bit for bit
+Every loss of the library is a mean over samples, so the gradient of S games' joint loss is each game's own gradient
+divided by S. An optimizer's settings make up for that exactly (`scaled`): the games learn what they would learn apart,
 but for the order of sums, with the system's code unchanged.
 """
 
@@ -42,7 +42,17 @@ class Together(nn.Module):
                 setattr(_place(self.network, name), name.rpartition(".")[2], stacked)
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        """(S * m, ...) from tensors of S * m samples each; None (no labels) is passed on."""
+        """(S * m, ...) from tensors of S * m samples each; None (no labels) is passed on.
+
+        Raises:
+            BadOption: the samples are no multiple of S.
+        """
+        for x in inputs:
+            if x is not None and len(x) % self.count:
+                raise BadOption(
+                    f"{len(x)} samples or packs cannot be shared equally by {self.count} games: choose a --batch-size "
+                    "that is a multiple of the number of samples the system packs."
+                )
         state = {**dict(self.network.named_parameters()), **dict(self.network.named_buffers())}
 
         def one(own: dict[str, Tensor], *pieces: Tensor | None) -> Tensor:
@@ -61,13 +71,13 @@ def join(games: Sequence[Game]) -> Game:
     """The first of some unseated games of one system, playing for all of them on batches of len(games) times the size.
 
     Raises:
-        BadOption: the system keeps state outside its networks, or clips gradients by their norm, which would tie the games.
+        BadOption: the system keeps state outside its networks, or clips gradients by their norm, which ties the games.
     """
     game = games[0]
     if game._buffers or game._parameters:
         raise BadOption(
-            f"{type(game).__name__} keeps {', '.join([*game._buffers, *game._parameters])} outside its networks, so its "
-            "seeds cannot be trained together: add --apart."
+            f"{type(game).__name__} keeps {', '.join([*game._buffers, *game._parameters])} outside its networks, so "
+            "its seeds cannot be trained together: add --apart."
         )
     joined: dict[int, nn.Module] = {}
     for name, network in list(game.named_children()):
