@@ -217,35 +217,34 @@ def _rounds(training: Training, caught: list[int]) -> None:
         snapshot = run.save_every is not None and training.samples // run.save_every > before // run.save_every
         if arena.world == 1 and caught:
             _leave(training, caught)
-        if snapshot or training.rounds - last_tick >= every:
+        if snapshot or _over(training) or training.rounds - last_tick >= every:
             now = time.perf_counter()
-            training.seconds, elapsed = now - began, max(now - clock, 1e-9)
+            elapsed = max(now - clock, 1e-9)
             training.rate = (training.samples - ticked) / elapsed
             due = run.save_every is None and now - last_snapshot > _interval(training)
-            over = run.minutes is not None and training.seconds >= run.minutes * 60
             pace = (training.rounds - last_tick) / elapsed
-            agreed = arena.agree(max(1, round(pace)), float(due), float(over), float(bool(caught)), training.rate)
-            every, due, over = int(agreed[0]), bool(agreed[1]), bool(agreed[2])
+            agreed = arena.agree(max(1, round(pace)), float(due), now - began, float(bool(caught)))
+            every, due, training.seconds = int(agreed[0]), bool(agreed[1]), agreed[2]
             ill = training.ask("tick", arena.log.read(training.rounds))
             if agreed[3] and arena.world > 1:
                 _leave(training, caught or [signal.SIGTERM])
             if ill:
                 raise ill
-            if (snapshot or due) and not over:
+            if (snapshot or due) and not _over(training):  # the last one is taken by _finish
                 _snapshot(training)
                 last_snapshot = time.perf_counter()
-            if over:
-                return
             # Pictures and scores are not training: their time counts neither towards the rate nor towards --run.minutes.
             pause = time.perf_counter() - now
             began, clock, ticked, last_tick = began + pause, time.perf_counter(), training.samples, training.rounds
 
 
 def _over(training: Training) -> bool:
-    """Whether training has come to its end, as far as that can be known without a clock."""
+    """Whether training has come to its end."""
     run = training.run
-    return training.rounds >= training.game.total_rounds or (
-        run.samples is not None and training.samples >= run.samples
+    return (
+        training.rounds >= training.game.total_rounds
+        or (run.samples is not None and training.samples >= run.samples)
+        or (run.minutes is not None and training.seconds >= run.minutes * 60)
     )
 
 
@@ -295,9 +294,8 @@ def _snapshot(training: Training) -> None:
 def _save(training: Training) -> None:
     """A checkpoint; not of weights that are no numbers."""
     training.arena.log.read(training.rounds)
-    training.arena.same(
-        list(training.game.buffers())
-    )  # a resumed run starts all processes with the first one's statistics
+    # A resumed run starts all processes with the first one's statistics, so this one has to go on with them, too.
+    training.arena.same(list(training.game.buffers()))
     if training.first:
         progress = {
             "rounds": training.rounds, "samples": training.samples, "attempt": training.attempt, "seconds": training.seconds,
@@ -329,11 +327,8 @@ def _restore(training: Training) -> list[str]:
                 f"{training.dataset.fingerprint[:12]}): give the same data and options, or start a new run."
             )
         _continue_from(training, progress)
-        minutes = training.run.minutes
-        if _over(training) or (minutes is not None and training.seconds >= minutes * 60):
-            said.append(
-                f"finished already: nothing is left to train; zerosum resume {training.folder} --samples or --minutes sets a new limit"
-            )
+        if _over(training):
+            said.append(f"finished already; zerosum resume {training.folder} --samples N (or --minutes N) trains on")
         return said
     if found:
         newest = said[0].removesuffix(" Trying the one before it.")
