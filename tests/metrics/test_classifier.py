@@ -44,10 +44,11 @@ def test_digits_are_learned() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif("ZEROSUM_DATA" not in os.environ, reason="reads MNIST from ZEROSUM_DATA")
-def test_a_part_of_mnist_is_learned() -> None:
-    _, facts, _ = classifier.fit(load("mnist", Data(limit=6_000)))
+def test_a_part_of_mnist_is_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classifier, "length", lambda dataset: 15_000)
+    _, facts, _ = classifier.fit(load("mnist", Data(limit=5_000)))
     assert facts.accuracy is not None
-    assert facts.accuracy > 0.97
+    assert facts.accuracy > 0.95
 
 
 def test_the_second_time_it_is_read(own_cache: Path, short: None, monkeypatch: pytest.MonkeyPatch) -> None:

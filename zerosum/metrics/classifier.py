@@ -70,13 +70,14 @@ class Network(nn.Module):
                 layers, side = [*layers, nn.MaxPool2d(2)], side // 2
             layers += [nn.BatchNorm2d(outputs), nn.ReLU()]
         self.convolutions = nn.Sequential(*layers)
+        self.convolutions.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
         self.head = nn.Linear(self.SIZE, classes)
 
     def vectors(self, images: Tensor) -> Tensor:
         """(n, 128) features: the mean over positions of the last convolution."""
         if images.shape[2:] != self.input_size:
             images = F.adaptive_avg_pool2d(images, self.input_size)
-        return self.convolutions(images).mean(dim=(2, 3))
+        return self.convolutions(images.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.vectors(images))
@@ -190,7 +191,7 @@ def descend(network: Network, dataset: Dataset, samples: int, seed: int, batch_s
             chosen, order = order[:batch_size], order[batch_size:]
             images = shift(store.fetch(chosen)["image"].cpu(), random)
             with torch.autocast("cpu", torch.bfloat16, enabled=fast_bfloat16()):
-                loss = F.cross_entropy(network(images.contiguous(memory_format=torch.channels_last)), labels[chosen])
+                loss = F.cross_entropy(network(images), labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
