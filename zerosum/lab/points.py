@@ -28,7 +28,7 @@ from zerosum.networks.families import MLP
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
-from zerosum.training.optimizers import Adam
+from zerosum.training.optimizers import SGD, Adam, RMSProp
 from zerosum.training.player import Player
 
 Progress = Callable[[float], None]
@@ -49,8 +49,11 @@ class PointProtocol:
     networks: MLP = MLP(hidden=128)
     """Fully connected networks; the generator's output is linear (PacGAN: G 400 wide, D 200 wide of 5-piece maxout
     units)."""
-    adam: Adam = Adam(1e-3, (0.0, 0.99))
-    """Every player's optimizer; its learning rate falls to 1 % along half a cosine."""
+    lr: float | None = None
+    """Learning rate of every player's Adam, which falls to 1 % along half a cosine; None: OPTIMIZERS says it for each
+    system, as short searches found."""
+    betas: tuple[float, float] | None = None
+    """Adam's betas of every player; None: OPTIMIZERS says them for each system."""
     ema_half_life: float | None = 20_000.0
     """Half-life of the generator's moving average, in samples of one game; None: off."""
 
@@ -62,6 +65,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "wgan_gp":      {"critic_steps": 1, "penalty": 0.1},  # the same; the penalty of its authors' toy problems
 }  # fmt: skip
 """Where a system's own default is meant for images: its setting for points."""
+
+
+OPTIMIZER = Adam(5e-4, (0.5, 0.999))
+"""For systems that OPTIMIZERS does not name."""
+OPTIMIZERS: dict[str, Adam] = {
+    "rpgan":   Adam(1e-3, (0.0, 0.99)),
+    "wgan_gp": Adam(1e-3, (0.0, 0.99)),
+}  # fmt: skip
 
 
 def play(
@@ -122,14 +133,22 @@ def build(system: str, spec: Spec, protocol: PointProtocol, seed: int) -> Game:
         "rounds": protocol.rounds, "batch_size": protocol.batch_size, "latent": protocol.latent,
         "networks": protocol.networks, "ema_half_life": protocol.ema_half_life, **SETTINGS.get(system, {}),
     }  # fmt: skip
+    adam = optimizer(system, protocol)
+    wanted |= {name: adam for name in known if isinstance(getattr(game_class.Config(), name), Adam | RMSProp | SGD)}
     randomness.reseed(seed, "lab", system)
     game = game_class(replace(game_class.Config(), **{name: wanted[name] for name in wanted if name in known}), spec)
     game.latent = Normal(protocol.latent)
     for player in game.players.values():
-        player.settings, player.rate = replace(protocol.adam), cosine(0.01)
+        player.settings, player.rate = adam, cosine(0.01)
         if _makes(player, game.G):
             player.ema_half_life = protocol.ema_half_life
     return game
+
+
+def optimizer(system: str, protocol: PointProtocol) -> Adam:
+    """What the players of `system` learn with."""
+    own = OPTIMIZERS.get(system, OPTIMIZER)
+    return Adam(protocol.lr or own.lr, protocol.betas or own.betas)
 
 
 def _makes(player: Player, network: nn.Module) -> bool:
