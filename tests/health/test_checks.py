@@ -45,9 +45,20 @@ def test_a_collapse_has_to_last() -> None:
 def test_a_beginning_is_no_collapse() -> None:
     assert mode_collapse.check(evidence(spread=[0.1] * 6)) is None
     assert severity(mode_collapse.check(evidence(spread=[0.1] * 7))) == "ill"
-    nearing = [10.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.0]
-    assert mode_collapse.check(evidence(spread=[0.1] * 7, energy=nearing)) is None, "it is still on its way to the data"
-    assert severity(mode_collapse.check(evidence(spread=[0.1] * 7, energy=[1.0] * 7))) == "ill"
+
+
+@pytest.mark.parametrize(("end", "expected"), [(0.79, None), (0.81, "ill")])
+def test_a_generator_that_comes_nearer_is_on_its_way(end: float, expected: str | None) -> None:
+    energy = [1.0] * 6 + [end]
+    assert severity(mode_collapse.check(evidence(spread=[0.1] * 7, energy=energy))) == expected
+
+
+@pytest.mark.parametrize(("end", "expected"), [(0.106, None), (0.104, "ill")])
+def test_a_generator_whose_samples_spread_is_on_its_way(end: float, expected: str | None) -> None:
+    assert severity(mode_collapse.check(evidence(spread=[0.1] * 6 + [end]))) == expected
+
+
+def test_what_looks_real_has_begun() -> None:
     assert severity(mode_collapse.check(evidence(spread=[0.1] * 3, precision=0.9))) == "ill", (
         "what looks real has begun"
     )

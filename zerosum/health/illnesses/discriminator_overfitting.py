@@ -44,9 +44,9 @@ def check(evidence: Evidence) -> Finding | None:
     severity: Severity = "ill" if min(ratios) >= RATIO_ILL else "warning"
     last = evidence.last.probe
     text = (
-        f"The discriminator's mean logit is {last['logit_train']:.2g} on training, {last['logit_held_out']:.2g} on held-out "
-        f"and {last['logit_generated']:.2g} on generated samples: r_v = {ratios[-1]:.2f} (0: no overfitting, 1: held-out "
-        f"samples pass for generated). It prefers the training sample in {last['auc_seen']:.0%} of the pairs."
+        f"The discriminator's mean logit is {last['logit_train']:.2g} on training, {last['logit_held_out']:.2g} on "
+        f"held-out and {last['logit_generated']:.2g} on generated samples: r_v = {ratios[-1]:.2f} (0: no overfitting, "
+        f"1: held-out samples pass for generated). It prefers the training sample in {last['auc_seen']:.0%} of pairs."
     )
     return Finding(NAME, severity, text, ADVICE, evidence.last.samples)
 

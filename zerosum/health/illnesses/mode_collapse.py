@@ -21,9 +21,8 @@ LASTING = 3
 BEGINNING = 4
 """Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts
 at once where they look real, or were varied before."""
-NEARER = 0.95
-"""Times the smallest energy distance before: a generator that comes nearer to the data than this is still on its
-way."""
+WIDER, NEARER = 1.05, 0.8
+"""Times the spread and the energy distance three snapshots ago: a generator beyond either is on its way to the data."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
 """Distance between samples relative to real ones; healthy trainings of all systems here stay between 0.8 and 1.1, and
 samples from a single one of ten classes come to about 0.7."""
@@ -62,12 +61,21 @@ def begun(evidence: Evidence) -> bool:
     cannot.
     """
     varied = max((alike(snapshot) or 0.0 for snapshot in evidence.snapshots), default=0.0) >= SPREAD_WARNING
-    if varied or (evidence.last.get("precision") or 0.0) >= PRECISION:
+    if varied:
         return True
-    if len(evidence.snapshots) < BEGINNING + LASTING or vanishing_gradient.check(evidence) is not None:
+    real, late = looks_real(evidence.last, unknown=False), len(evidence.snapshots) >= BEGINNING + LASTING
+    return (real or late) and not under_way(evidence) and vanishing_gradient.check(evidence) is None
+
+
+def under_way(evidence: Evidence) -> bool:
+    """Whether samples have become more varied, or come nearer to the data, within the last snapshots."""
+    if len(evidence.snapshots) <= LASTING:
         return False
-    energy = evidence.history("energy")
-    return not energy[:-LASTING] or min(energy[-LASTING:]) > NEARER * min(energy[:-LASTING])
+    then, now = evidence.snapshots[-1 - LASTING].probe, evidence.last.probe
+    wider = now.get("spread", 0.0) > WIDER * then.get(
+        "spread", 0.0
+    )  # as features, the spread of poor samples is erratic
+    return wider or now.get("energy", 1.0) < NEARER * then.get("energy", 1.0)
 
 
 def alike(snapshot: Snapshot) -> float | None:
@@ -116,7 +124,7 @@ def by_coverage(snapshot: Snapshot) -> tuple[Severity, str] | None:
     return ("ill" if relative < COVERAGE_ILL and not whole else "warning"), text
 
 
-def looks_real(snapshot: Snapshot) -> bool:
-    """Whether the samples are good enough to ask what they are samples of."""
+def looks_real(snapshot: Snapshot, unknown: bool = True) -> bool:
+    """Whether the samples are good enough to ask what they are samples of; `unknown` where nothing says so."""
     precision = snapshot.get("precision")
-    return precision is None or precision >= PRECISION
+    return unknown if precision is None else precision >= PRECISION
