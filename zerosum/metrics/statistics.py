@@ -43,9 +43,7 @@ def kernel(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
     size = kernel_subset(len(real), len(fake))
     x, y = fake.cpu().numpy(), real.cpu().numpy()
     found = []
-    for _ in range(
-        KID_SUBSETS
-    ):  # torch-fidelity's draws, with a kernel several times faster than its own
+    for _ in range(KID_SUBSETS):  # torch-fidelity's draws, with a kernel several times faster than its own
         a, b = (side[random.choice(len(side), size, replace=False)] for side in (x, y))
         found.append(kid.mmd2(cubic(a, a), cubic(a, b), cubic(b, b)))
     return float(np.mean(found)), float(np.std(found))
