@@ -22,7 +22,8 @@ BEGINNING = 4
 """Snapshots in which samples may be all alike without being called collapsed: a fresh generator's are, too. It counts
 at once where they look real, or were varied before."""
 WIDER, NEARER = 1.05, 0.8
-"""Times the spread and the energy distance three snapshots ago: a generator beyond either is on its way to the data."""
+"""Times the largest spread and the smallest energy distance until three snapshots ago: a generator beyond either is
+still on its way to the data."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
 """Distance between samples relative to real ones; healthy trainings of all systems here stay between 0.8 and 1.1, and
 samples from a single one of ten classes come to about 0.7."""
@@ -68,14 +69,13 @@ def begun(evidence: Evidence) -> bool:
 
 
 def under_way(evidence: Evidence) -> bool:
-    """Whether samples have become more varied, or come nearer to the data, within the last snapshots."""
-    if len(evidence.snapshots) <= LASTING:
+    """Whether samples are more varied, or nearer to the data, than at any time until the last snapshots."""
+    before, now = [snapshot.probe for snapshot in evidence.snapshots[:-LASTING]], evidence.last.probe
+    if not before:
         return False
-    then, now = evidence.snapshots[-1 - LASTING].probe, evidence.last.probe
-    wider = now.get("spread", 0.0) > WIDER * then.get(
-        "spread", 0.0
-    )  # as features, the spread of poor samples is erratic
-    return wider or now.get("energy", 1.0) < NEARER * then.get("energy", 1.0)
+    # The spread of features is left out: that of poor samples is erratic.
+    wider = now.get("spread", 0.0) > WIDER * max(probe.get("spread", 0.0) for probe in before)
+    return wider or now.get("energy", 1.0) < NEARER * min(probe.get("energy", 1.0) for probe in before)
 
 
 def alike(snapshot: Snapshot) -> float | None:
