@@ -25,8 +25,8 @@ WIDER, NEARER = 1.05, 0.8
 """Times the largest spread and the smallest energy distance until three snapshots ago: a generator beyond either is
 still on its way to the data."""
 SPREAD_ILL, SPREAD_WARNING = 0.25, 0.6
-"""Distance between samples relative to real ones. Healthy trainings on digits ended between 0.85 and 1.04; samples of one
-digit alone, each of them varied, come to 0.57 to 0.86, so this finds collapse within classes, by_classes that to classes."""
+"""Distance between samples relative to real ones. Healthy trainings on digits ended between 0.85 and 1.04. Samples of
+one digit alone, varied within it, come to 0.57 to 0.86: this is for samples that are alike, by_classes for the rest."""
 SHARE_ILL, SHARE_WARNING = 0.5, 0.8
 """Classes or modes in effect: exp(-KL of the histogram from the data's), 1 where all are as frequent as in the data,
 m/k where m of k are made equally often. 2,000 samples of ten equal classes give 0.998."""

@@ -23,8 +23,8 @@ TICKS = 10
 """Ticks (of about a second) that the early and the present gradient are the medians of; fewer where there are not 30
 yet."""
 SHRUNK_ILL, SHRUNK_WARNING = 0.03, 0.2
-"""Present gradient relative to the early one. A Wasserstein critic that tells all samples right keeps it above 1 on points;
-the minimax loss with 20 steps of the discriminator brought it to 0.002 to 0.015."""
+"""Present gradient relative to the early one. With wgan_gp on points it grew; the minimax loss with 20 steps of the
+discriminator brought it to 0.002 to 0.015."""
 ADVICE = (
     "Weaken the discriminator: train it less often (--discriminator-steps 1), give it dropout (--networks.dropout "
     "0.3) or less width (--networks.width); or take a loss whose gradient does not vanish: --loss non-saturating "
