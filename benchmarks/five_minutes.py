@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     path = real_data(options.data)
     dataset = load(path)
-    images = dataset.train.fetch(torch.arange(len(dataset.train)))["image"]
+    images = dataset.encoding.values(dataset.train.fetch(torch.arange(len(dataset.train)))["image"])
     name = f"five-minutes-{options.data}"
     collected: dict[str, dict[str, list[float]]] = {}
     for seed in range(options.seeds):

@@ -7,9 +7,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset
+
+from zerosum.core import vision
 
 Step = Callable[[Tensor], None]
 
@@ -59,12 +63,28 @@ def tutorial_initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, 1.0, 0.02)
 
 
-def loader(images: Tensor, batch: int) -> Iterator[Tensor]:
-    """Endless shuffled batches of decoded float images (n, c, h, w) in [-1, 1]."""
-    data = DataLoader(TensorDataset(images), batch_size=batch, shuffle=True, drop_last=True, num_workers=0)
+class Decoded(Dataset[Tensor]):
+    """Decoded images (n, h, w, c) uint8 in memory; ToTensor and Normalize one by one, as torchvision's data sets do it."""
+
+    def __init__(self, images: np.ndarray):
+        transforms = vision.load("torchvision.transforms")
+        half = [0.5] * images.shape[3]
+        self.images = images
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(half, half)])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """(c, h, w) float32 in [-1, 1]."""
+        return self.transform(Image.fromarray(self.images[index].squeeze()))
+
+
+def loader(images: np.ndarray, batch: int, workers: int = 0) -> Iterator[Tensor]:
+    """Endless shuffled batches of images. No workers: on two cores they take from the training what they give (measured)."""
+    data = DataLoader(Decoded(images), batch_size=batch, shuffle=True, drop_last=True, num_workers=workers)
     while True:
-        for (real,) in data:
-            yield real
+        yield from data
 
 
 def dcgan_step(G: nn.Module, D: nn.Module, latent: int, lr: float = 2e-4) -> Step:
@@ -122,10 +142,10 @@ def wgan_gp_step(G: nn.Module, D: nn.Module, latent: int, data: Iterator[Tensor]
     return step
 
 
-def train_tutorial(images: Tensor, seconds: float, seed: int, batch: int = 128) -> tuple[nn.Module, int]:
+def train_tutorial(images: np.ndarray, seconds: float, seed: int, batch: int = 128) -> tuple[nn.Module, int]:
     """The tutorial's networks and loop for so many seconds; returns G and the images shown."""
     torch.manual_seed(seed)
-    channels, size = images.shape[1], images.shape[2]
+    channels, size = images.shape[3], images.shape[1]
     G, D = TutorialGenerator(channels, size), TutorialDiscriminator(channels, size)
     G.apply(tutorial_initialise)
     D.apply(tutorial_initialise)

@@ -77,23 +77,17 @@ def dataset() -> Dataset:
 
 
 def plain_loop(system: str) -> Callable[[float], float]:
-    """The plain loop: returns a function from seconds to images a second (images that passed through D's steps and G's)."""
+    """The plain loop: returns a function from seconds to images a second (the batch times the rounds, whatever a round holds)."""
     randomness.reseed(0)
-    game = _game(system, dataset())
-    for parameter in game.parameters():
-        parameter.requires_grad_(True)
-    decoded = torch.from_numpy(images()).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-    data = plain.loader(decoded, BATCH)
-    step = (
-        plain.dcgan_step(game.G, game.D, game.latent.size)
-        if system == "dcgan"
-        else plain.wgan_gp_step(game.G, game.D, game.latent.size, data, game.config.critic_steps)
-    )
-
-    def run(seconds: float) -> float:
-        return timed(lambda: step(next(data)), seconds)
-
-    return run
+    data = plain.loader(images(), BATCH)
+    if system == "dcgan":  # the same layers and widths, as tutorials write them
+        step = plain.dcgan_step(plain.TutorialGenerator(3, SIZE), plain.TutorialDiscriminator(3, SIZE), 100)
+    else:
+        game = _game(system, dataset())
+        for parameter in game.parameters():
+            parameter.requires_grad_(True)
+        step = plain.wgan_gp_step(game.G, game.D, game.latent.size, data, game.config.critic_steps)
+    return lambda seconds: timed(lambda: step(next(data)), seconds)
 
 
 def bare_step(system: str) -> Callable[[float], float]:

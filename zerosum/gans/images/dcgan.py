@@ -4,7 +4,8 @@ Strided convolutions instead of pooling, batch normalisation, Adam with a low be
 trainable. The generator minimises -log D(G(z)), the non-saturating loss of Goodfellow et al. (2014).
 
 Deviations: half the paper's width by default (64 channels at the finest stage; the paper's 128 is the preset `paper`); batches of
-64 rather than 128; samples come from a moving average of the generator, which the paper does not have (`--ema-half-life None`).
+64 rather than 128; samples come from a moving average of the generator, which the paper does not have (`--ema-half-life None`);
+G steps first, so that its images serve D's step too: a forward pass less a round, and D sees images one step of G old.
 """
 
 from __future__ import annotations
@@ -60,15 +61,16 @@ class DCGAN(Game):
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
 
     def round(self, batches: Batches) -> None:
-        """One step of D, one of G."""
+        """One step of G, one of D on the images that G's step made."""
         batch = next(batches)
-        self.discriminator.step(self.discriminator_loss, batch)
-        self.generator.step(self.generator_loss, batch)
-
-    def discriminator_loss(self, batch: Batch) -> Losses:
-        """-log D(x) - log(1 - D(G(z)))."""
-        return {"adversarial": logistic_d(self.D(batch["image"]), self.D(self.G(batch["z"])))}
+        made = self.generator.step(self.generator_loss, batch)
+        self.discriminator.step(self.discriminator_loss, batch | made)
 
     def generator_loss(self, batch: Batch) -> Losses:
         """-log D(G(z))."""
-        return {"adversarial": nonsaturating_g(self.D(self.G(batch["z"])))}
+        fake = self.G(batch["z"])
+        return {"adversarial": nonsaturating_g(self.D(fake)), "fake": fake}
+
+    def discriminator_loss(self, batch: Batch) -> Losses:
+        """-log D(x) - log(1 - D(G(z)))."""
+        return {"adversarial": logistic_d(self.D(batch["image"]), self.D(batch["fake"]))}
