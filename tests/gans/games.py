@@ -18,8 +18,8 @@ SPECS = {"images": Spec((3, 16, 16), classes=4)}
 """A small kind of data for each folder of systems."""
 
 SMALL = {
-    "batch_size": 8, "discriminator_hidden": 8, "discriminator_width": 8, "generator_width": 8, "hidden": 8, "kernels": 4,
-    "latent": 8, "many_steps": 6, "rounds": 4, "width": 8,
+    "batch_size": 8, "discriminator_hidden": 8, "discriminator_width": 8, "generator_width": 8, "hidden": 8,
+    "kernels": 4, "latent": 8, "many_steps": 6, "rounds": 4, "width": 8,
 }  # fmt: skip
 """Settings that make a game small, by name, wherever they stand in a Config."""
 
@@ -103,8 +103,6 @@ def play(game: Game, store: Memory, rounds: int, batch_size: int | None = None) 
         phase.play(batches)
         game.rounds += 1
     return batches
-
-
 
 
 def undocumented(path: Any) -> list[str]:

@@ -121,7 +121,10 @@ def test_generator_is_saved_and_samples_the_same(system: tuple[str, Any], tmp_pa
     assert not torch.equal(expected, next(iter(loaded.tensors(3, seed=6))))
     assert len(loaded.sample(2)) == 2
     if generator.conditional:
-        one, same = next(iter(loaded.tensors(2, given={"label": 1}))), next(iter(loaded.tensors(2, given={"label": [1, 1]})))
+        one, same = (
+            next(iter(loaded.tensors(2, given={"label": 1}))),
+            next(iter(loaded.tensors(2, given={"label": [1, 1]}))),
+        )
         assert torch.equal(one, same)
 
 

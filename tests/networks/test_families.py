@@ -88,7 +88,10 @@ def test_networks_are_as_large_as_the_papers() -> None:
     shape = Spec((3, 64, 64))
     G = DCGAN(width=128).generator(shape, 100)
     assert G.project.out_features == 1024 * 4 * 4  # Radford et al. 2016, figure 1
-    small, large = ResNet(discriminator_width=128).discriminator(Spec((3, 32, 32))), ResNet().discriminator(Spec((3, 128, 128)))
+    small, large = (
+        ResNet(discriminator_width=128).discriminator(Spec((3, 32, 32))),
+        ResNet().discriminator(Spec((3, 128, 128))),
+    )
     assert small.width == 128 and len(small.blocks) == 4  # Gulrajani et al. 2017, table 3
     assert large.width == 1024 and len(large.blocks) == 6  # Miyato et al. 2018, table 5
 

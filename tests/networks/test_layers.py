@@ -23,7 +23,9 @@ LAYERS = [
 
 def largest(layer: nn.Module) -> float:
     weight = layer.weight.detach()
-    return torch.linalg.matrix_norm(weight.transpose(0, int(isinstance(layer, nn.ConvTranspose2d))).flatten(1), 2).item()
+    return torch.linalg.matrix_norm(
+        weight.transpose(0, int(isinstance(layer, nn.ConvTranspose2d))).flatten(1), 2
+    ).item()
 
 
 @pytest.mark.parametrize("layer, x", LAYERS, ids=lambda value: type(value).__name__)
@@ -45,7 +47,9 @@ def test_power_iteration_stops_in_eval_mode_and_its_vectors_are_saved() -> None:
     network.eval()(x)
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
     network.train()(x)
-    assert not torch.equal(before["0.parametrizations.weight.0.u"], network.state_dict()["0.parametrizations.weight.0.u"])
+    assert not torch.equal(
+        before["0.parametrizations.weight.0.u"], network.state_dict()["0.parametrizations.weight.0.u"]
+    )
 
 
 def test_power_iteration_is_in_full_precision_under_autocast() -> None:

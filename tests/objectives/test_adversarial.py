@@ -55,7 +55,12 @@ def test_cross_entropy_by_hand() -> None:
 
 def test_logistic_losses_are_stable_in_large_logits() -> None:
     huge = torch.tensor([1e4, -1e4])
-    for value in (a.logistic_d(huge, huge), a.nonsaturating_g(huge), a.saturating_g(huge), a.relativistic_d(huge, -huge)):
+    for value in (
+        a.logistic_d(huge, huge),
+        a.nonsaturating_g(huge),
+        a.saturating_g(huge),
+        a.relativistic_d(huge, -huge),
+    ):
         assert torch.isfinite(value)
 
 

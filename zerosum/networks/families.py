@@ -44,9 +44,13 @@ class MLP:
     def discriminator(self, spec: Spec, classes: int = 0) -> nn.Module:
         """(n, *spec.shape) -> (n,)."""
         return mlp.Discriminator(
-            spec.shape, hidden=self.discriminator_hidden or self.hidden, layers=self.layers, classes=classes, pieces=self.pieces,
+            spec.shape,
+            hidden=self.discriminator_hidden or self.hidden,
+            layers=self.layers,
+            classes=classes,
+            pieces=self.pieces,
             dropout=self.dropout,
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,11 @@ class DCGAN:
     def discriminator(self, spec: Spec, classes: int = 0) -> nn.Module:
         """(n, *spec.shape) -> (n,)."""
         return dcgan.Discriminator(
-            image_size(spec), width=self.width, classes=classes, batch_norm=self.discriminator_norm, dropout=self.dropout
+            image_size(spec),
+            width=self.width,
+            classes=classes,
+            batch_norm=self.discriminator_norm,
+            dropout=self.dropout,
         )
 
 
@@ -93,15 +101,24 @@ class ResNet:
     def generator(self, spec: Spec, latent: int, classes: int = 0) -> nn.Module:
         """z (n, latent) -> (n, *spec.shape)."""
         return resnet.Generator(
-            latent, image_size(spec), width=self.generator_width, classes=classes, batch_norm=self.batch_norm, attention=self.attention
+            latent,
+            image_size(spec),
+            width=self.generator_width,
+            classes=classes,
+            batch_norm=self.batch_norm,
+            attention=self.attention,
         )
 
     def discriminator(self, spec: Spec, classes: int = 0) -> nn.Module:
         """(n, *spec.shape) -> (n,)."""
         return resnet.Discriminator(
-            image_size(spec), width=self.discriminator_width, classes=classes, layer_norm=self.layer_norm, attention=self.attention,
+            image_size(spec),
+            width=self.discriminator_width,
+            classes=classes,
+            layer_norm=self.layer_norm,
+            attention=self.attention,
             sum_pool=self.sum_pool,
-        )  # fmt: skip
+        )
 
 
 Networks = (

@@ -1,6 +1,8 @@
-"""Minibatch discrimination (Salimans et al. 2016, section 3.2): a discriminator that sees how alike the samples of a batch are."""
+"""Minibatch discrimination (Salimans et al. 2016, section 3.2): D sees how alike the samples of a batch are."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ class MinibatchDiscrimination(nn.Module):
         """(n, inputs) -> (n, inputs + kernels)."""
         rows = self.project(x).float().view(len(x), self.kernels, self.size)
         distance = (rows.unsqueeze(0) - rows.unsqueeze(1)).abs().sum(3)
-        # Less the sample's likeness to itself, and as a mean, so that batches of any size look the same to the next layer.
+        # Less the likeness to itself, and as a mean, so that batches of any size look the same to the next layer.
         closeness = ((-distance).exp().sum(1) - 1.0) / max(len(x) - 1, 1)
         return torch.cat([x, closeness.to(x.dtype)], dim=1)
 
@@ -39,14 +41,16 @@ class Comparing(nn.Module):
 
     def __init__(self, body: nn.Module, kernels: int = 100, size: int = 5):
         super().__init__()
-        body.head = nn.Identity()  # its own last layer is replaced
-        self.body, self.width = body, body.width
+        width: Any = body.width
+        self.body, self.width = body, int(width)
+        self.body.head = nn.Identity()  # its own last layer is replaced
         self.compare = MinibatchDiscrimination(self.width, kernels, size)
         self.head = nn.Linear(self.width + kernels, 1)
 
     def features(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """(n, self.width): before the samples are compared."""
-        return self.body.features(x, label)
+        features: Any = self.body.features
+        return features(x, label)
 
     def forward(self, x: Tensor, label: Tensor | None = None) -> Tensor:
         """Logits (n,)."""

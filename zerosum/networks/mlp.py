@@ -23,9 +23,16 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, latent: int, shape: tuple[int, ...], *, hidden: int = 256, layers: int = 3, classes: int = 0, bounded: bool = True,
+        self,
+        latent: int,
+        shape: tuple[int, ...],
+        *,
+        hidden: int = 256,
+        layers: int = 3,
+        classes: int = 0,
+        bounded: bool = True,
         batch_norm: bool = False,
-    ):  # fmt: skip
+    ):
         super().__init__()
         self.shape, self.bounded = shape, bounded
         self.embed = nn.Embedding(classes, min(latent, 50)) if classes else None
@@ -56,13 +63,24 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, ...], *, hidden: int = 256, layers: int = 3, classes: int = 0, pieces: int = 1, dropout: float = 0.0
+        self,
+        shape: tuple[int, ...],
+        *,
+        hidden: int = 256,
+        layers: int = 3,
+        classes: int = 0,
+        pieces: int = 1,
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.embed = nn.Embedding(classes, 50) if classes else None
-        width, blocks = math.prod(shape) + (50 if classes else 0), []
+        width, blocks = math.prod(shape) + (50 if classes else 0), list[nn.Module]()
         for _ in range(layers):
-            blocks += [Maxout(width, hidden, pieces) if pieces > 1 else nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(0.2))]
+            blocks += [
+                Maxout(width, hidden, pieces)
+                if pieces > 1
+                else nn.Sequential(nn.Linear(width, hidden), nn.LeakyReLU(0.2))
+            ]
             blocks += [nn.Dropout(dropout)] if dropout else []
             width = hidden
         self.body = nn.Sequential(*blocks)

@@ -1,4 +1,4 @@
-"""Residual networks as in WGAN-GP (Gulrajani et al. 2017, table 3), SNGAN (Miyato et al. 2018, tables 4-6) and SAGAN (Zhang et al. 2019)."""
+"""Residual networks of WGAN-GP (Gulrajani et al. 2017), SNGAN (Miyato et al. 2018) and SAGAN (Zhang et al. 2019)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from zerosum.networks.shapes import crop, plan
 def widths(levels: int, width: int) -> list[int]:
     """Channels of the stages from finest to coarsest.
 
-    Up to 3 halvings (32 px) all stages are `width`, as the papers have it there. Above, the finest is half as wide and they double
-    from stage to stage up to 1024: 64, 128, 256, 512, 1024, 1024 at 128 px for width 128 (Miyato et al. 2018, table 5).
+    Up to 3 halvings (32 px) all stages are `width`, as the papers have it there. Above, the finest is half as wide and
+    they double from stage to stage up to 1024: for width 128 and 128 px 64, 128, 256, 512, 1024, 1024, as in SNGAN
+    (Miyato et al. 2018, table 5).
     """
     if levels <= 3:
         return [width] * (levels + 1)
@@ -21,21 +22,21 @@ def widths(levels: int, width: int) -> list[int]:
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose gain and bias are looked up by class (Dumoulin et al. 2017); plain where classes is 0."""
+    """Batch normalisation whose gain and bias depend on the class (Dumoulin et al. 2017); plain where classes is 0."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
         self.norm = nn.BatchNorm2d(channels, affine=not classes)
         self.gain = nn.Embedding(classes, channels) if classes else None
         self.bias = nn.Embedding(classes, channels) if classes else None
-        if classes:
+        if self.gain is not None and self.bias is not None:
             nn.init.ones_(self.gain.weight)
             nn.init.zeros_(self.bias.weight)
 
     def forward(self, x: Tensor, label: Tensor | None) -> Tensor:
         """Same shape as x (n, c, h, w)."""
         x = self.norm(x)
-        if self.gain is None:
+        if self.gain is None or self.bias is None:
             return x
         return x * self.gain(label)[:, :, None, None] + self.bias(label)[:, :, None, None]
 
@@ -67,7 +68,7 @@ class UpBlock(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """ReLU, conv, ReLU, conv, average pooling; beside it a 1 x 1 convolution and pooling. The first block has no first ReLU."""
+    """ReLU, conv, ReLU, conv, pooling; beside it pooling and a 1 x 1 convolution. The first block has no first ReLU."""
 
     def __init__(self, before: int, after: int, *, down: bool = True, first: bool = False, layer_norm: bool = False):
         super().__init__()
@@ -99,7 +100,7 @@ class SelfAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Same shape as x (n, c, h, w). Keys and values are max-pooled by 2, as in the authors' networks, to save memory."""
+        """Same shape as x (n, c, h, w). Keys and values are max-pooled by 2, as in the authors' networks."""
         n, _, h, w = x.shape
         query = self.query(x).flatten(2)
         key, value = F.max_pool2d(self.key(x), 2).flatten(2), F.max_pool2d(self.value(x), 2).flatten(2)
@@ -123,7 +124,14 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, latent: int, shape: tuple[int, int, int], *, width: int = 128, classes: int = 0, batch_norm: bool = True, attention: int = 0
+        self,
+        latent: int,
+        shape: tuple[int, int, int],
+        *,
+        width: int = 128,
+        classes: int = 0,
+        batch_norm: bool = True,
+        attention: int = 0,
     ):
         super().__init__()
         channels, self.height, self.width = shape
@@ -164,15 +172,26 @@ class Discriminator(nn.Module):
     """
 
     def __init__(
-        self, shape: tuple[int, int, int], *, width: int = 128, classes: int = 0, layer_norm: bool = False, attention: int = 0,
+        self,
+        shape: tuple[int, int, int],
+        *,
+        width: int = 128,
+        classes: int = 0,
+        layer_norm: bool = False,
+        attention: int = 0,
         sum_pool: bool = False,
-    ):  # fmt: skip
+    ):
         super().__init__()
         channels, height, image_width = shape
         levels, _ = plan(height, image_width)
         sizes = [channels, *widths(levels, width)[1:]]
-        blocks = [DownBlock(a, b, first=i == 0, layer_norm=layer_norm) for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))]
-        if levels <= 3:  # CIFAR-10's critic halves the image twice and then keeps it at 8 x 8 (Gulrajani et al. 2017, table 3)
+        blocks: list[nn.Module] = [
+            DownBlock(a, b, first=i == 0, layer_norm=layer_norm)
+            for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))
+        ]
+        if (
+            levels <= 3
+        ):  # CIFAR-10's critic halves the image twice and then keeps it at 8 x 8 (Gulrajani et al. 2017, table 3)
             blocks[-1] = DownBlock(sizes[-2], sizes[-1], down=False, first=levels == 1, layer_norm=layer_norm)
         blocks.append(DownBlock(sizes[-1], sizes[-1], down=False, layer_norm=layer_norm))
         stage = stage_with_attention(height, len(sizes) - 1, attention)
@@ -199,7 +218,7 @@ class Discriminator(nn.Module):
 
 
 def initialise(module: nn.Module) -> None:
-    """Glorot-uniform weights, gain sqrt 2 in 3 x 3 convolutions (Miyato et al. 2018, released settings), zero biases."""
+    """Glorot-uniform weights, gain sqrt 2 in 3 x 3 convolutions (Miyato et al. 2018, as released), zero biases."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         gain = 2**0.5 if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3) else 1.0
         nn.init.xavier_uniform_(module.weight, gain)

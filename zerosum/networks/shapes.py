@@ -13,10 +13,15 @@ from zerosum.data.spec import Spec
 def image_size(spec: Spec) -> tuple[int, int, int]:
     """(channels, height, width), or an error that says which networks take other data."""
     if spec.kind != "image":
-        raise BadOption(f"convolutional networks take images; this data is {spec.kind} of shape {spec.shape}: use networks:mlp.")
+        raise BadOption(
+            f"convolutional networks take images; this data is {spec.kind} of shape {spec.shape}: use networks:mlp."
+        )
     channels, height, width = spec.shape
     if min(height, width) < 8:
-        raise BadOption(f"convolutional networks need at least 8 x 8 pixels, the data has {height} x {width}: raise --data.resolution.")
+        raise BadOption(
+            f"convolutional networks need at least 8 x 8 pixels, the data has {height} x {width}: "
+            "raise --data.resolution."
+        )
     return channels, height, width
 
 
@@ -24,7 +29,8 @@ def classes_of(spec: Spec, system: str) -> int:
     """The number of classes, or an error for a conditional system that was given data without labels."""
     if spec.classes < 1:
         raise BadOption(
-            f"{system} is class-conditional, but the data has no labels: give them with --data.labels, or train an unconditional system."
+            f"{system} is class-conditional, but the data has no labels: give them with --data.labels, "
+            "or train an unconditional system."
         )
     return spec.classes
 

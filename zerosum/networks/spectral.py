@@ -11,10 +11,10 @@ from zerosum.networks.resnet import ConditionalBatchNorm
 
 
 class SpectralNorm(nn.Module):
-    """weight / sigma(weight), sigma its largest singular value, followed by one power iteration each time it is used in training.
+    """weight / sigma(weight), sigma its largest singular value; one power iteration each time it is used in training.
 
-    PyTorch's own parametrization iterates in the precision of autocast; this one always in full precision. The two vectors are
-    buffers, so a resumed training goes on with them.
+    PyTorch's own parametrization iterates in the precision of autocast; this one always in full precision. The two
+    vectors are buffers, so a resumed training goes on with them.
 
     Args:
         weight: of the layer to be normalised.
@@ -54,8 +54,13 @@ class SpectralNorm(nn.Module):
 
 
 def normalise(network: nn.Module) -> nn.Module:
-    """`network`, with every convolution, linear layer and embedding normalised, but not the gains of conditional batch norms."""
-    gains = {id(child) for module in network.modules() if isinstance(module, ConditionalBatchNorm) for child in module.modules()}
+    """`network` with all convolutions, linear layers and embeddings normalised (not conditional batch norms' gains)."""
+    gains = {
+        id(child)
+        for module in network.modules()
+        if isinstance(module, ConditionalBatchNorm)
+        for child in module.modules()
+    }
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear | nn.Embedding) and id(module) not in gains:
             outputs = 1 if isinstance(module, nn.ConvTranspose2d) else 0

@@ -1,7 +1,7 @@
 """Adversarial losses, a family of functions with one signature each.
 
-Discriminator: f(real_logits, fake_logits) -> 0-d loss. Generator: f(fake_logits) -> 0-d loss; the relativistic one also takes
-real_logits. Logits have any shape with the samples on axis 0.
+Discriminator: f(real_logits, fake_logits) -> 0-d loss. Generator: f(fake_logits) -> 0-d loss; the relativistic one also
+takes real_logits. Logits have any shape with the samples on axis 0.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def hinge_g(fake: Tensor) -> Tensor:
 
 
 def relativistic_d(real: Tensor, fake: Tensor) -> Tensor:
-    """softplus(-(D(x) - D(G(z)))), paired (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2). ln 2 at equilibrium."""
+    """softplus(-(D(x) - D(G(z)))), paired (Jolicoeur-Martineau 2019; Huang et al. 2024, equation 2)."""
     return F.softplus(fake - real).mean()
 
 
@@ -78,4 +78,4 @@ def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
 
 
 EQUILIBRIUM = {"logistic_d": 2 * math.log(2), "relativistic_d": math.log(2)}
-"""Losses where the discriminator can only guess (Goodfellow et al. 2014, theorem 1: the value of the game is -log 4)."""
+"""Losses where the discriminator can only guess (Goodfellow et al. 2014, theorem 1: the game is worth -log 4)."""

@@ -152,7 +152,7 @@ class Coded(TrainedGenerator):
         categories = self.latent.parts[1].size
         if code.dim() < 2 and not code.is_floating_point():
             code = code.expand(n) if code.dim() == 0 else code
-            if code.shape == (n,) and 0 <= int(code.min()) and int(code.max()) < categories:
+            if code.shape == (n,) and int(code.min()) >= 0 and int(code.max()) < categories:
                 return F.one_hot(code.long(), categories).float()
         elif code.shape == (n, self.latent.size - self.latent.parts[0].size):
             return code.float()

@@ -53,7 +53,8 @@ def packed(x: Tensor, pack: int) -> Tensor:
     """
     if len(x) % pack:
         raise BadOption(
-            f"{len(x)} samples cannot be packed by {pack}: choose a --run.batch-size (and --run.micro-batch) that is a multiple of {pack}."
+            f"{len(x)} samples cannot be packed by {pack}: choose a --run.batch-size (and --run.micro-batch) "
+            f"that is a multiple of {pack}."
         )
     return x.reshape(len(x) // pack, pack * x.shape[1], *x.shape[2:])
 

@@ -128,7 +128,9 @@ class UnrolledGAN(Game):
             "steps": [seen.get("step", zero.new_zeros(())).clone() for seen, zero in zip(known, empty, strict=True)],
         }
 
-    def stepped(self, weights: Weights, gradients: tuple[Tensor, ...], memory: dict[str, list[Tensor]], step: int) -> Weights:
+    def stepped(
+        self, weights: Weights, gradients: tuple[Tensor, ...], memory: dict[str, list[Tensor]], step: int
+    ) -> Weights:
         """The weights after one step, as a function of the gradients; `memory` is brought up to date."""
         adam, after = self.config.discriminator_adam, {}
         for i, (name, weight) in enumerate(weights.items()):

@@ -76,7 +76,7 @@ class WGAN(Game):
 
     @torch.no_grad()
     def clip(self) -> None:
-        """w <- clip(w, -c, c) (algorithm 1, line 7)."""
+        """Clip the weights to c (algorithm 1, line 7)."""
         for weight in self.D.parameters():
             weight.clamp_(-self.config.clip, self.config.clip)
 
