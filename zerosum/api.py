@@ -6,6 +6,7 @@ import dataclasses
 import datetime
 import platform
 import subprocess
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -198,9 +199,30 @@ def _dataset(command: Command) -> Dataset:
     return command.data if isinstance(command.data, Dataset) else load_data(command.data, command.options)
 
 
-def _arena_and_game(command: Command, dataset: Dataset) -> tuple[Arena, Any]:
+def _game(command: Command, dataset: Dataset) -> Any:
+    """The system's game for the data. Raises BadOption where torch cannot make networks of the sizes asked for."""
     randomness.reseed(command.run.seed, "build")
-    game = discovery.game_class(command.system)(command.config, dataset.spec)
+    game_class: Any = discovery.game_class(command.system)
+    try:
+        with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of empty layers; they are refused below
+            game = game_class(command.config, dataset.spec)
+    except (RuntimeError, ValueError, ZeroDivisionError) as error:
+        if "memory" in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise BadOption(
+            f"{command.system} cannot be built with these settings (sizes and widths?): {reason}."
+        ) from error
+    empty = [name for name, parameter in game.named_parameters() if parameter.numel() == 0]
+    if empty:
+        raise BadOption(
+            f"{command.system}: the latent, a width or another size is 0, so that {empty[0]} has no weights."
+        )
+    return game
+
+
+def _arena_and_game(command: Command, dataset: Dataset) -> tuple[Arena, Any]:
+    game = _game(command, dataset)
     _, processes, machines = requested(command.run.devices)
     for phase in game.phases():  # before they are started
         equal_share(command.run.batch_size or phase.batch_size or game.batch_size, processes * machines)
