@@ -2,8 +2,8 @@
 
     python -m benchmarks.crash --systems dcgan wgan_gp sngan --kills 10
 
-For each system: one training that nothing happens to, and trainings that are killed and resumed over and over until the kills are
-used up. A kill may hit anything: the start, a round, the writing of a checkpoint or of the generator.
+For each system: one training that nothing happens to, and trainings that are killed and resumed over and over until
+the kills are used up. A kill may hit anything: the start, a round, the writing of a checkpoint or of the generator.
 """
 
 from __future__ import annotations

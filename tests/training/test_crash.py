@@ -1,4 +1,4 @@
-"""Killing (SIGKILL) a training at random moments loses nothing: the benchmark of it, small. And disks that are really full."""
+"""Killing a training (SIGKILL) at random moments loses nothing: the benchmark of it, small. And disks really full."""
 
 from __future__ import annotations
 
