@@ -1,4 +1,5 @@
-"""What five minutes on this machine give: `zerosum train dcgan` against the tutorial's networks and loop, several seeds.
+"""What five minutes on this machine give: `zerosum train dcgan` against the tutorial's networks and loop, several
+seeds.
 
 python -m benchmarks.five_minutes --data mnist --seeds 3 --minutes 5
 """
@@ -53,7 +54,9 @@ def main() -> None:
 
 
 def ours(path: Path, seed: int, minutes: float) -> tuple[TrainedGenerator, float]:
-    """`zerosum train dcgan` with no setting changed; returns its last generator and the seconds it took, pictures included."""
+    """`zerosum train dcgan` with no setting changed; returns its last generator and the seconds it took, pictures
+    included.
+    """
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         run = Run(folder=Path(folder) / "run", seed=seed, minutes=minutes)

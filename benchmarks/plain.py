@@ -1,4 +1,5 @@
-"""The loops that a user would write without this library, to be measured against: fp32, a DataLoader over decoded images, default
+"""The loops that a user would write without this library, to be measured against: fp32, a DataLoader over decoded
+images, default
 (unfused) Adam, losses read with `.item()` in every step.
 """
 
@@ -64,7 +65,7 @@ def tutorial_initialise(module: nn.Module) -> None:
 
 
 class Decoded(Dataset[Tensor]):
-    """Decoded images (n, h, w, c) uint8 in memory; ToTensor and Normalize one by one, as torchvision's data sets do it."""
+    """Decoded images (n, h, w, c) uint8 in memory; ToTensor and Normalize one by one, as torchvision does it."""
 
     def __init__(self, images: np.ndarray):
         transforms = vision.load("torchvision.transforms")
@@ -81,7 +82,9 @@ class Decoded(Dataset[Tensor]):
 
 
 def loader(images: np.ndarray, batch: int, workers: int = 0) -> Iterator[Tensor]:
-    """Endless shuffled batches of images. No workers: on two cores they take from the training what they give (measured)."""
+    """Endless shuffled batches of images. No workers: on two cores they take from the training what they give
+    (measured).
+    """
     data = DataLoader(Decoded(images), batch_size=batch, shuffle=True, drop_last=True, num_workers=workers)
     while True:
         yield from data

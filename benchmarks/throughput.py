@@ -1,8 +1,10 @@
-"""Images a second at 32 px: the plain loop a user would write, the bare optimized step, and this library's loop with all it does.
+"""Images a second at 32 px: the plain loop a user would write, the bare optimized step, and this library's loop with
+all it does.
 
     python -m benchmarks.throughput
 
-One process, the three taking turns, several times over; medians. Same networks, same batch of 64. Also: the memory each adds at its
+One process, the three taking turns, several times over; medians. Same networks, same batch of 64. Also: the memory each
+adds at its
 peak, and the seconds that `zerosum --help` takes.
 """
 
@@ -60,8 +62,10 @@ def main() -> None:
         memory = {kind: peak_memory(kind, system) for kind in KINDS}
         rows += _rows(system, turns, memory, options)
     seconds = [help_seconds() for _ in range(5)]
-    rows.append({"system": "zerosum --help", "data": "start-up", "command": "python -m benchmarks.throughput",
-                 "values": {"seconds": statistics.median(seconds)}, "protocol": {"torch": "not imported", "runs": 5}})  # fmt: skip
+    rows.append(
+        {"system": "zerosum --help", "data": "start-up", "command": "python -m benchmarks.throughput",
+         "values": {"seconds": statistics.median(seconds)}, "protocol": {"torch": "not imported", "runs": 5}}
+    )  # fmt: skip
     print(f"zerosum --help: {statistics.median(seconds):.3f} s")
     print(f"kept in {keep('throughput', rows)}")
 
@@ -77,7 +81,9 @@ def dataset() -> Dataset:
 
 
 def plain_loop(system: str) -> Callable[[float], float]:
-    """The plain loop: returns a function from seconds to images a second (the batch times the rounds, whatever a round holds)."""
+    """The plain loop: returns a function from seconds to images a second (the batch times the rounds, whatever a round
+    holds).
+    """
     randomness.reseed(0)
     data = plain.loader(images(), BATCH)
     if system == "dcgan":  # the same layers and widths, as tutorials write them
@@ -111,7 +117,9 @@ def bare_step(system: str) -> Callable[[float], float]:
 
 
 def whole_loop(system: str) -> Callable[[float], float]:
-    """`zerosum train` with order, noise, log, trackers, clocks and signals; snapshots happen between turns, as they do for the others."""
+    """`zerosum train` with order, noise, log, trackers, clocks and signals; snapshots happen between turns, as they do
+    for the others.
+    """
     data = dataset()
 
     class Stopwatch(Callback):
@@ -171,7 +179,7 @@ def peak_memory(kind: str, system: str) -> float:
 
 
 def own_peak() -> float:
-    """MiB of this process at its peak. (`getrusage` would count the parent's, which a child starts with.)"""
+    """MiB of this process at its peak; `getrusage` would count the parent's, which a child starts with."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(status.read_text().partition("VmHWM:")[2].split()[0]) / 1024

@@ -1,4 +1,6 @@
-"""train, resume, load, evaluate: the loop with its callbacks (scores, health, pictures, trackers) put together once, for everyone above."""
+"""train, resume, load, evaluate: the loop with its callbacks (scores, health, pictures, trackers) put together once,
+for everyone above.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,8 @@ def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
     if command.run.folder is not None and checkpoint.saved(command.run.folder):  # before other processes are started
         taken = command.run.folder
         raise BadOption(
-            f"{taken} already holds a training: continue it with `zerosum resume {taken}`, or name another --run.folder."
+            f"{taken} already holds a training: continue it with `zerosum resume {taken}`, "
+            "or name another --run.folder."
         )
     dataset = _dataset(command)
     arena, game = _arena_and_game(command, dataset)
@@ -168,8 +171,8 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> TrainedGenerat
 
 
 def evaluate(
-    generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000, seed: int = 0,
-    weights: Path | None = None, options: Data | None = None, per_class: bool = False,
+    generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000,
+    seed: int = 0, weights: Path | None = None, options: Data | None = None, per_class: bool = False,
 ) -> Scores:  # fmt: skip
     """Measure a generator (or the one of a run folder) against data, by default the data it was trained on.
 
@@ -252,11 +255,14 @@ def _play(command: Command, dataset: Dataset, game: Any, arena: Arena, folder: P
 
 def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path) -> None:
     """config.json: what a reader, and `resume`, need to know about the run."""
+    if not isinstance(command.data, str | Path):
+        command = dataclasses.replace(command, data=dataset.name)
     described = {
-        "command": to_json(command if isinstance(command.data, str | Path) else dataclasses.replace(command, data=dataset.name)),
+        "command": to_json(command),
         "data": {
             "name": dataset.name, "fingerprint": dataset.fingerprint, "train": len(dataset.train),
-            "test": len(dataset.test) if dataset.test else 0, "spec": to_json(dataset.spec), "encoding": dataset.encoding.to_json(),
+            "test": len(dataset.test) if dataset.test else 0, "spec": to_json(dataset.spec),
+            "encoding": dataset.encoding.to_json(),
             "class_names": dataset.class_names, "notes": dataset.notes or [],
         },
         "device": {"type": arena.device.type, "processes": arena.world, "precision": arena.precision},

@@ -24,6 +24,11 @@ examples:
   zerosum train rpgan --data faces.zip networks:mlp --networks.hidden 512
 """
 
+SOURCE = (
+    "Folder, archive, npz, parquet, hf://name, or a built-in set: digits, mnist, fashion_mnist, cifar10, "
+    "stacked_mnist, ring, grid."
+)
+
 
 def main(arguments: list[str]) -> int:
     """`zerosum train`."""
@@ -71,28 +76,32 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
             raise BadOption(f"{system.name} has no preset {name!r}; it has: {', '.join(presets) or 'none'}.")
         config = presets[name]
     fields: list[Any] = [
-        ("config", Annotated[module.Config, tyro.conf.arg(name="")], dataclasses.field(default=config)),
-        ("source", Annotated[str, tyro.conf.arg(name="data", help="Folder, archive, npz, parquet, hf://name, or a built-in set: digits, "
-          "mnist, fashion_mnist, cifar10, stacked_mnist, ring, grid.")], dataclasses.field(default="digits")),
-        ("data", Data, dataclasses.field(default=Data())),
-        ("run", Run, dataclasses.field(default=Run())),
-        ("features", Annotated[Features, tyro.conf.arg(help="What scores are measured on; none: no scores, keep the last generator.")],
-         dataclasses.field(default="auto")),
-        ("weights", Annotated[Path | None, tyro.conf.arg(help="Weights file for the features, where they cannot be downloaded.")],
-         dataclasses.field(default=None)),
-        ("wandb", Annotated[str | None, tyro.conf.arg(help="Also log to this project on Weights & Biases.")], dataclasses.field(default=None)),
-        ("preset", Annotated[Literal[tuple(presets) or ("none",)] | None, tyro.conf.arg(help="Settings to start from.")],  # type: ignore[valid-type]
-         dataclasses.field(default=None)),
-        ("dry_run", Annotated[bool, tyro.conf.arg(help="Print the resolved command and stop.")], dataclasses.field(default=False)),
-    ]  # fmt: skip
+        _field("config", module.Config, config, flag=""),
+        _field("source", str, "digits", SOURCE, flag="data"),
+        _field("data", Data, Data()),
+        _field("run", Run, Run()),
+        _field("features", Features, "auto", "What scores are measured on; none: no scores, keep the last generator."),
+        _field("weights", Path | None, None, "Weights file for the features, where they cannot be downloaded."),
+        _field("wandb", str | None, None, "Also log to this project on Weights & Biases."),
+        _field("preset", Literal[tuple(presets) or ("none",)] | None, None, "Settings to start from."),
+        _field("dry_run", bool, False, "Print the resolved command and stop."),
+    ]
+    example = f"zerosum train {system.name} --data photos/ --data.resolution 64 --run.minutes 30"
     options = dataclasses.make_dataclass("Options", fields, frozen=True)
     return tyro.cli(
         options,
         args=arguments,
         prog=f"zerosum train {system.name}",
-        description=f"{system.docstring}\n\nExample: zerosum train {system.name} --data photos/ --data.resolution 64 --run.minutes 30",
+        description=f"{system.docstring}\n\nExample: {example}",
         config=(tyro.conf.CascadeSubcommandArgs,),
     )
+
+
+def _field(
+    name: str, kind: Any, default: Any, help: str | None = None, flag: str | None = None
+) -> tuple[str, Any, Any]:
+    """One field of the command line's options, described to tyro."""
+    return name, Annotated[kind, tyro.conf.arg(help=help, name=flag)], dataclasses.field(default=default)
 
 
 def _option(arguments: list[str], name: str) -> str | None:

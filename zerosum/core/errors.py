@@ -37,7 +37,8 @@ class NotFinite(ZerosumError):
 
     def __init__(self, term: str, player: str, round: int):
         self.term, self.player, self.round = term, player, round
+        what = "the gradient" if term == "gradient" else f"the loss term {term!r}"
         super().__init__(
-            f"{player}: the {'gradient' if term == 'gradient' else f'loss term {term!r}'} is not finite in round {round:,}. "
+            f"{player}: {what} is not finite in round {round:,}. "
             "Lower the learning rate, add a gradient penalty, or try --run.precision fp32."
         )

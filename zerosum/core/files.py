@@ -96,7 +96,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def tidy(parent: Path) -> None:
-    """Clear up what a killed process left of `new_folder` in `parent`: put back what was just being replaced, remove the rest."""
+    """Clear up what a killed process left of `new_folder` in `parent`: put back what was just being replaced, remove
+    the rest.
+    """
     for left in parent.glob(".*.old"):
         replaced = parent / left.name[1:].rpartition(".")[0].rpartition(".")[0]
         if not replaced.exists():

@@ -73,7 +73,6 @@ def _dataclass(kind: Any, content: dict[str, Any]) -> Any:
     names = {field.name for field in dataclasses.fields(kind)}
     unknown = set(content) - names - {"type"}
     if unknown:
-        raise BadFile(
-            f"{kind.__name__} has no setting called {', '.join(sorted(unknown))}: written by another version of zerosum?"
-        )
+        named = ", ".join(sorted(unknown))
+        raise BadFile(f"{kind.__name__} has no setting called {named}: written by another version of zerosum?")
     return kind(**{name: from_json(hints[name], content[name]) for name in names & set(content)})

@@ -23,11 +23,11 @@ def load(name: str) -> ModuleType:
 def _import_torchvision() -> None:
     original = torch.library.register_fake
 
-    def tolerant(op, func=None, /, **options):  # noqa: ANN001, ANN202
+    def tolerant(op, func=None, /, **options):
         if func is not None:
             return original(op, func, **options)
 
-        def register(described):  # noqa: ANN001, ANN202
+        def register(described):
             try:
                 return original(op, described, **options)
             except RuntimeError as error:

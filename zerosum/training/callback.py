@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     from zerosum.training.loop import Training
 
 
-class StopTraining(Exception):  # noqa: N818
+class StopTraining(Exception):
     """Raised by a callback: save, then end the training, for the reason given."""
 
 
-class RollBack(Exception):  # noqa: N818
+class RollBack(Exception):
     """Raised by a callback: go back to the last good checkpoint, for the reason given."""
 
 

@@ -84,8 +84,8 @@ def _refuse_foreign(path: Path, tensors: dict[str, Tensor], optimizers: dict[str
     odd += sorted(game.players.keys() ^ optimizers.keys())
     if odd:
         raise BadFile(
-            f"the checkpoint {path} belongs to another system or other settings: {odd[0]} is {found.get(odd[0], 'absent')} "
-            f"there and {wanted.get(odd[0], 'absent')} here."
+            f"the checkpoint {path} belongs to another system or other settings: {odd[0]} is "
+            f"{found.get(odd[0], 'absent')} there and {wanted.get(odd[0], 'absent')} here."
         )
 
 

@@ -40,7 +40,8 @@ class Phase:
 class Game(nn.Module):
     """One published system: its networks, its players, its rounds. Sub-class it in one file.
 
-    What must survive a restart is a module, a buffer or a player. A sub-class defines `Config` (a frozen dataclass with at least
+    What must survive a restart is a module, a buffer or a player. A sub-class defines `Config` (a frozen dataclass with
+    at least
     `rounds` and `batch_size`), `build`, `round`, and its loss functions.
 
     Attributes:
@@ -62,7 +63,8 @@ class Game(nn.Module):
         self.arena = Arena()
         self.build()
 
-    # -- what a sub-class writes --------------------------------------------------------------------------------------------
+    # -- what a sub-class writes
+    # --------------------------------------------------------------------------------------------
 
     def build(self) -> None:
         """Make the networks (`self.G`, `self.D` ...), the latent distribution and the players."""
@@ -82,17 +84,21 @@ class Game(nn.Module):
 
     def trained(self) -> TrainedGenerator:
         """The artifact, from copies of the moving averages; by default of `self.G`."""
-        return TrainedGenerator(self.averaged(self.G), self.latent, self.spec, conditional=self.conditional)
+        return TrainedGenerator(
+            self.averaged(self.get_submodule("G")), self.latent, self.spec, conditional=self.conditional
+        )
 
     def critique(self, batch: Batch) -> Tensor | None:
         """Logits (n,) of the discriminator for the images of `batch`; None where a game has none to show."""
-        if not isinstance(getattr(self, "D", None), nn.Module):
+        D = getattr(self, "D", None)
+        if not isinstance(D, nn.Module):
             return None
-        with torch.no_grad(), self.undisturbed(self.D), self.arena.autocast():
+        with torch.no_grad(), self.undisturbed(D), self.arena.autocast():
             label = batch.get("label") if self.conditional else None
-            return self.D(batch["image"], label).float().flatten()
+            return D(batch["image"], label).float().flatten()
 
-    # -- what it gets -------------------------------------------------------------------------------------------------------
+    # -- what it gets
+    # -------------------------------------------------------------------------------------------------------
 
     @property
     def batch_size(self) -> int:
@@ -109,10 +115,10 @@ class Game(nn.Module):
         self.arena = arena
         self.to(arena.device)
         if self.convolutional:
-            self.to(memory_format=torch.channels_last)
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for name, player in self.players.items():
             player.seat(name, arena)
-        arena.same([t for t in (*self.parameters(), *self.buffers())])
+        arena.same([*self.parameters(), *self.buffers()])
         return self
 
     @property
@@ -126,7 +132,7 @@ class Game(nn.Module):
         return sum(phase.rounds for phase in self.phases())
 
     def phase(self) -> tuple[Phase, int]:
-        """The phase that the next round belongs to, and how many of its rounds are played; the last one where all are."""
+        """The phase that the next round belongs to, and how many of its rounds are played; else the last."""
         played = self.rounds
         for phase in self.phases():
             if played < phase.rounds:

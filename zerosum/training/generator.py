@@ -62,9 +62,8 @@ class TrainedGenerator(nn.Module):
         """
         if truncation != 1.0:
             if not isinstance(self.latent, Normal):
-                raise BadOption(
-                    f"truncation {truncation:g} needs a normal latent; this generator's is {type(self.latent).__name__}."
-                )
+                kind = type(self.latent).__name__
+                raise BadOption(f"truncation {truncation:g} needs a normal latent; this generator's is {kind}.")
             z = z * truncation
         if not self.conditional:
             return self.network(z)
@@ -73,7 +72,9 @@ class TrainedGenerator(nn.Module):
         return self.network(z, given["label"])
 
     def labels(self, n: int, *, seed: int = 0) -> Tensor | None:
-        """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if unconditional."""
+        """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if
+        unconditional.
+        """
         if not self.conditional:
             return None
         order = randomness.permutation(n, seed, "labels")
@@ -96,7 +97,8 @@ class TrainedGenerator(nn.Module):
             yield self(piece, conditions, truncation).float()
 
     def sample(self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0) -> Any:
-        """n samples as the user knows them (a list of PIL images, an array of points); the same for the same seed and n.
+        """n samples as the user knows them (a list of PIL images, an array of points); the same for the same seed and
+        n.
 
         Example:
             >>> generator.sample(16, given={"label": 3}, seed=1)[0].save("three.png")
@@ -169,7 +171,8 @@ class TrainedGenerator(nn.Module):
             return self.labels(n, seed=seed)
         if not self.conditional:
             raise BadOption(
-                "this generator is not class-conditional: it cannot be asked for a class. Train cgan, sagan or sngan --conditional."
+                "this generator is not class-conditional: it cannot be asked for a class. "
+                "Train cgan, sagan or sngan --conditional."
             )
         label = given["label"]
         label = (
@@ -181,8 +184,8 @@ class TrainedGenerator(nn.Module):
             raise BadOption(f"{n} samples need {n} labels (or a single one); {tuple(label.shape)} were given.")
         if label.min() < 0 or label.max() >= self.spec.classes:
             names = f" ({', '.join(self.class_names[:20])})" if self.class_names else ""
-            raise BadOption(f"class {int(label.max() if label.max() >= self.spec.classes else label.min())} does not exist: "
-                            f"there are classes 0 to {self.spec.classes - 1}{names}.")  # fmt: skip
+            odd = int(label.max() if label.max() >= self.spec.classes else label.min())
+            raise BadOption(f"class {odd} does not exist: there are classes 0 to {self.spec.classes - 1}{names}.")
         return label
 
 
@@ -194,6 +197,8 @@ def model_card(generator: TrainedGenerator) -> str:
     """README.md of a saved generator: what it is, what it was trained on, how to use it, what it is not for."""
     facts, data = generator.facts, generator.facts.get("data", {})
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in facts.get("scores", {}).items()) or "- none recorded"
+    classes = f", {generator.spec.classes} classes" if generator.conditional else ""
+    fingerprint = str(data.get("fingerprint", ""))[:16]
     return f"""---
 library_name: zerosum
 tags: [gan, {facts.get("system")}]
@@ -202,8 +207,8 @@ tags: [gan, {facts.get("system")}]
 
 {facts.get("paper", "")}
 
-- Output: {generator.spec.kind} of shape {tuple(generator.spec.shape)}{f", {generator.spec.classes} classes" if generator.conditional else ""}
-- Trained on {facts.get("samples", 0):,} samples shown, seed {facts.get("seed")}, data fingerprint `{str(data.get("fingerprint", ""))[:16]}`
+- Output: {generator.spec.kind} of shape {tuple(generator.spec.shape)}{classes}
+- Trained on {facts.get("samples", 0):,} samples shown, seed {facts.get("seed")}, data fingerprint `{fingerprint}`
 - zerosum {facts.get("versions", {}).get("zerosum")}, torch {facts.get("versions", {}).get("torch")}
 
 ```python
@@ -216,6 +221,7 @@ images = zerosum.load("this/folder").sample(16, seed=1)
 {scores}
 
 ## Limits
-Samples repeat the biases of the data they were learned from, and can resemble single training samples: see the memorisation
+Samples repeat the biases of the data they were learned from, and can resemble single training samples: see the
+memorisation
 score before publishing them. State that they are generated where people could take them for real.
 """

@@ -50,7 +50,9 @@ class Run:
     on_illness: Annotated[Literal["stop", "warn", "rollback"], tyro.conf.arg(name="on-illness", prefix_name=False)] = (
         "rollback"
     )
-    """What to do when training falls ill: stop, only say so, or (after a divergence) go back to the last good checkpoint."""
+    """What to do when training falls ill: stop, only say so, or (after a divergence) go back to the last good
+    checkpoint.
+    """
 
     def __post_init__(self) -> None:
         for name in ("samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"):
@@ -146,8 +148,8 @@ class Training:
 
 
 def train(
-    game: Game, dataset: Dataset, run: Run, folder: Path, callbacks: Sequence[Callback] = (), facts: dict[str, Any] | None = None,
-    arena: Arena | None = None,
+    game: Game, dataset: Dataset, run: Run, folder: Path, callbacks: Sequence[Callback] = (),
+    facts: dict[str, Any] | None = None, arena: Arena | None = None,
 ) -> TrainedGenerator:  # fmt: skip
     """Play `game` on `dataset` from the last checkpoint in `folder` (or the beginning) to its end.
 
@@ -233,7 +235,8 @@ def _rounds(training: Training, caught: list[int]) -> None:
             if (snapshot or due) and not _over(training):  # the last one is taken by _finish
                 _snapshot(training)
                 last_snapshot = time.perf_counter()
-            # Pictures and scores are not training: their time counts neither towards the rate nor towards --run.minutes.
+            # Pictures and scores are not training: their time counts neither towards the rate nor towards
+            # --run.minutes.
             pause = time.perf_counter() - now
             began, clock, ticked, last_tick = began + pause, time.perf_counter(), training.samples, training.rounds
 
@@ -269,7 +272,7 @@ def _progress(training: Training) -> float:
 
 
 def _interval(training: Training) -> float:
-    """Seconds between snapshots where no number of samples says so: 20 a training, at least 15 s, at most half an hour."""
+    """Seconds between snapshots where no number of samples is set: 20 a training, 15 s to half an hour."""
     seconds = training.run.minutes * 60 if training.run.minutes else None
     if seconds is None and training.total_samples and training.rate:
         seconds = training.total_samples / training.rate
@@ -298,8 +301,9 @@ def _save(training: Training) -> None:
     training.arena.same(list(training.game.buffers()))
     if training.first:
         progress = {
-            "rounds": training.rounds, "samples": training.samples, "attempt": training.attempt, "seconds": training.seconds,
-            "best": training.best, "scores": training.scores, "data": training.dataset.fingerprint,
+            "rounds": training.rounds, "samples": training.samples, "attempt": training.attempt,
+            "seconds": training.seconds, "best": training.best, "scores": training.scores,
+            "data": training.dataset.fingerprint,
         }  # fmt: skip
         checkpoint.save(training.folder, training.game, progress)
         checkpoint.prune(training.folder, training.run.keep, training.best)
@@ -307,7 +311,9 @@ def _save(training: Training) -> None:
 
 
 def _restore(training: Training) -> list[str]:
-    """Continue from the newest checkpoint that can be read; start at zero where there is none. Returns what to tell about it."""
+    """Continue from the newest checkpoint that can be read; start at zero where there is none. Returns what to tell
+    about it.
+    """
     if training.first:
         files.tidy(training.folder)
         files.tidy(training.folder / "checkpoints")
@@ -332,9 +338,8 @@ def _restore(training: Training) -> list[str]:
         return said
     if found:
         newest = said[0].removesuffix(" Trying the one before it.")
-        raise BadFile(
-            f"none of the {len(found)} checkpoints in {training.folder / 'checkpoints'} can be used; start a new run. {newest}"
-        )
+        place = training.folder / "checkpoints"
+        raise BadFile(f"none of the {len(found)} checkpoints in {place} can be used; start a new run. {newest}")
     _continue_from(training, {"samples": 0, "attempt": 0, "seconds": 0.0, "best": None, "scores": {}})
     _save(training)
     return said

@@ -23,7 +23,9 @@ class Adam:
     """Added to the denominator."""
 
     def lazily(self, every: int) -> Adam:
-        """Corrected for a regulariser that joins only each `every`-th step (StyleGAN2, appendix B): rate and betas to the power k/(k+1)."""
+        """Corrected for a regulariser that joins only each `every`-th step (StyleGAN2, appendix B): rate and betas to
+        the power k/(k+1).
+        """
         ratio = every / (every + 1)
         return replace(self, lr=self.lr * ratio, betas=(self.betas[0] ** ratio, self.betas[1] ** ratio))
 

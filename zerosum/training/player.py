@@ -18,7 +18,8 @@ from zerosum.training.optimizers import Adam, Optimizer
 
 Losses = dict[str, Tensor]
 LossFunction = Callable[[Batch], Losses]
-"""Pure: batch -> named tensors. Each 0-d tensor is a term of the loss; any other is something it made and hands back."""
+"""Pure: batch -> named tensors. Each 0-d tensor is a term of the loss; any other is something it made and hands back.
+"""
 
 
 class Player(nn.Module):
@@ -29,7 +30,8 @@ class Player(nn.Module):
     Args:
         networks: what this player trains.
         optimizer: its settings.
-        ema_half_life: in samples; None keeps no moving average. It grows with the samples shown, to `ema_ramp` of them at most,
+        ema_half_life: in samples; None keeps no moving average. It grows with the samples shown, to `ema_ramp` of them
+        at most,
             so that short trainings are not dominated by the initial weights (StyleGAN2-ADA).
         lazy: a regulariser joins only each `lazy`-th step, so rate and betas are corrected for it.
         clip: largest norm of the gradient; None does not clip.
@@ -39,7 +41,7 @@ class Player(nn.Module):
     def __init__(
         self,
         *networks: nn.Module,
-        optimizer: Optimizer = Adam(),  # noqa: B008 (frozen)
+        optimizer: Optimizer = Adam(),
         ema_half_life: float | None = None,
         ema_ramp: float = 0.05,
         lazy: int | None = None,
@@ -74,11 +76,13 @@ class Player(nn.Module):
     def step(self, loss: LossFunction, batch: Batch, *, gain: float = 1.0) -> Batch:
         """Descend the sum of the loss terms once and return what the loss function made, detached.
 
-        Only this player's parameters require grad meanwhile, so nothing is computed for the others. The batch is cut into
+        Only this player's parameters require grad meanwhile, so nothing is computed for the others. The batch is cut
+        into
         micro-batches; gradients are averaged over ranks in one flat all-reduce, clipped, checked to be finite.
 
         Raises:
-            NotFinite: names the term and the round (on accelerators when the log is next read, so as not to wait for them).
+            NotFinite: names the term and the round (on accelerators when the log is next read, so as not to wait for
+            them).
         """
         optimizer = self._optimizer()
         optimizer.zero_grad(set_to_none=True)
@@ -180,7 +184,9 @@ class Player(nn.Module):
         return [{name: split[name][i] for name in batch} for i in range(-(-size // micro))]
 
     def _average(self, gradients: list[Tensor], totals: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Average gradients (in place) and loss terms over the ranks in one flat all-reduce, so that all ranks see the same."""
+        """Average gradients (in place) and loss terms over the ranks in one flat all-reduce, so that all ranks see the
+        same.
+        """
         if self.arena.world == 1:
             return totals
         names = sorted(totals)
@@ -193,7 +199,8 @@ class Player(nn.Module):
 
     def _check(self, totals: dict[str, Tensor], norm: Tensor) -> None:
         for name, value in (*totals.items(), ("gradient", norm)):
-            # Reading a number off the CPU is free; elsewhere it would wait for the device, so the log finds it at its next reading.
+            # Reading a number off the CPU is free; elsewhere it would wait for the device, so the log finds it at its
+            # next reading.
             if norm.device.type == "cpu" and not torch.isfinite(value):
                 raise NotFinite(name, self.name, self.arena.round)
             self.arena.log.add(f"{self.name}/{name}", value)

@@ -23,7 +23,9 @@ console = Console(stderr=True)
 
 
 class JsonLines(Callback):
-    """metrics.jsonl: one line per tick, score, finding and event. After a resume, lines from beyond the checkpoint are dropped."""
+    """metrics.jsonl: one line per tick, score, finding and event. After a resume, lines from beyond the checkpoint are
+    dropped.
+    """
 
     def __init__(self) -> None:
         self.file: IO[str] | None = None
