@@ -103,6 +103,7 @@ def test_mean_and_standard_error() -> None:
 
 def test_two_commands_may_fill_one_folder(tmp_path: Path) -> None:
     one, other = (Results(tmp_path / "lab", {"task": "ring"}, {"modes": 8.0}) for _ in range(2))
+    assert one.begin().rows() == {} and one.path.exists()
     one.add({"system": "gan"})
     other.add({"system": "rpgan"})
     assert list(one.rows()) == ["gan", "rpgan"]

@@ -48,11 +48,23 @@ class Results:
             raise BadOption(f"{self.path} holds results of another protocol: {named}. Choose another --out.")
         return content["systems"]
 
+    def begin(self) -> Results:
+        """Fix the folder's protocol before anything is trained in it.
+
+        Raises:
+            BadOption: it has another one already.
+        """
+        if not self.rows():
+            self._write({})
+        return self
+
     def add(self, row: dict[str, Any]) -> None:
         """Keep a finished system's row. Reads the file anew: two commands may fill one folder."""
+        self._write({**self.rows(), row["system"]: row})
+
+    def _write(self, rows: dict[str, dict[str, Any]]) -> None:
         with naming(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        rows = {**self.rows(), row["system"]: row}
         content = {"protocol": self.protocol, "real": self.real, "versions": versions(), "systems": rows}
         write_json(self.path, content)
 

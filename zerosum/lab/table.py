@@ -86,7 +86,7 @@ def run_points(
     }  # fmt: skip
     store = dataset.test or dataset.train
     real = store.fetch(torch.arange(SAMPLES))["image"]
-    results = Results(out, described, point_scores(real, modes))
+    results = Results(out, described, point_scores(real, modes)).begin()
     for name in names:
         if name in results.rows():
             progress(name, 1.0, "finished before")
@@ -126,7 +126,7 @@ def run_stacked(
     }  # fmt: skip
     amount = torch.arange(min(stacked.SAMPLES, len(dataset.train)))
     real = mode_scores(count_modes((dataset.train.fetch(part)["image"] for part in amount.split(256)), network))
-    results = Results(out, described, real)
+    results = Results(out, described, real).begin()
     for name in names:
         if name in results.rows():
             progress(name, 1.0, "finished before")
@@ -156,7 +156,8 @@ def _stacked_data(source: str) -> tuple[Dataset, Dataset]:
 
 
 def _plain(protocol: Any) -> dict[str, Any]:
-    return {name: to_json(getattr(protocol, name)) for name in asdict(protocol)}
+    plain = {name: to_json(getattr(protocol, name)) for name in asdict(protocol)}
+    return plain | ({"rounds": None} if protocol.minutes else {})
 
 
 def brief(row: dict[str, Any], columns: Sequence[Column]) -> str:
