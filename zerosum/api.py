@@ -17,7 +17,7 @@ import torch
 
 import zerosum
 from zerosum.core import discovery, files, randomness
-from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.errors import BadFile, BadOption, ZerosumError
 from zerosum.core.settings import from_json, to_json
 from zerosum.data import load as load_data
 from zerosum.data.options import Data
@@ -145,8 +145,9 @@ def read_command(folder: Path) -> Command:
         game_class: Any = discovery.game_class(stored["system"])
         command = from_json(Command, {**stored, "config": None})
         return dataclasses.replace(command, config=from_json(game_class.Config, stored["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{folder / 'config.json'} is not the config of a run ({error!r}).") from error
+    except (KeyError, TypeError, ValueError, ZerosumError) as error:
+        reason = str(error) if isinstance(error, ZerosumError) else repr(error)
+        raise BadFile(f"{folder / 'config.json'} is not the config of a run that can be resumed: {reason}") from error
 
 
 def load(path: Path | str, device: torch.device | str = "cpu") -> TrainedGenerator:

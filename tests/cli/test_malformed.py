@@ -237,7 +237,7 @@ RUNS = [
     Case("broken config", damaged(lambda run: cut(run / "config.json"), "resume"), "not readable JSON"),
     Case("config that is a list", damaged(lambda run: text(run / "config.json", "[1]"), "resume"), "not the config of a run"),
     Case("config without a command", damaged(lambda run: text(run / "config.json", "{}"), "resume"), "not the config of a run"),
-    Case("config with odd settings", damaged(lambda run: odd_setting(run), "resume"), "not a setting of the kind int"),
+    Case("config with odd settings", damaged(lambda run: odd_setting(run), "resume"), "config.json is not the config of a run that can be resumed: Config.rounds: \"many\" is not a setting of the kind int"),
     Case("config of an unknown system", damaged(lambda run: odd_system(run), "resume"), "no system called 'nonsense'"),
     Case("no checkpoint is whole", damaged(lambda run: [cut(p) for p in run.glob("checkpoints/*/*.safetensors")], "resume"), "can be used"),
     Case("health of nothing", lambda w: ["health", w.path / "nothing"], "nothing"),

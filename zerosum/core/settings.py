@@ -75,4 +75,10 @@ def _dataclass(kind: Any, content: dict[str, Any]) -> Any:
     if unknown:
         named = ", ".join(sorted(unknown))
         raise BadFile(f"{kind.__name__} has no setting called {named}: written by another version of zerosum?")
-    return kind(**{name: from_json(hints[name], content[name]) for name in names & set(content)})
+    values = {}
+    for name in names & set(content):
+        try:
+            values[name] = from_json(hints[name], content[name])
+        except BadFile as error:
+            raise BadFile(f"{kind.__name__}.{name}: {error}") from error
+    return kind(**values)
