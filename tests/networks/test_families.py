@@ -103,3 +103,9 @@ def test_without_batch_normalisation_the_variance_is_kept() -> None:
     features = family.discriminator(spec).features(torch.randn(16, 3, 64, 64))
     assert 0.2 < fake.std() < 0.9
     assert 0.3 < features.square().mean().sqrt() < 2.0
+
+
+def test_fully_connected_generators_start_varied() -> None:
+    torch.manual_seed(0)
+    G = MLP(hidden=512).generator(Spec((1, 8, 8)), 100)
+    assert G(torch.randn(64, 100)).std(0).mean() > 0.3
