@@ -53,10 +53,11 @@ def played(game: Any, given: list[Batch], rounds: int) -> Any:
 
 
 OPTIMIZERS = [Adam(1e-2, (0.5, 0.9), eps=1e-4), RMSProp(1e-3, eps=1e-4), SGD(0.05)]
+CASES = [(system, one) for system in ("gan", "wgan_gp", "rpgan", "pacgan", "sngan") for one in OPTIMIZERS]
+CASES += [("unrolled_gan", OPTIMIZERS[0])]  # it unrolls Adam, whatever else D learns with
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda optimizer: type(optimizer).__name__)
-@pytest.mark.parametrize("system", ["gan", "wgan_gp", "rpgan", "pacgan", "sngan", "unrolled_gan"])
+@pytest.mark.parametrize(("system", "optimizer"), CASES)
 def test_together_equals_apart(system: str, optimizer: Adam | RMSProp | SGD) -> None:
     def fresh(seed: int) -> Any:
         game = build(system, SPEC, SMALL, seed)
