@@ -97,8 +97,8 @@ def join(games: Sequence[Game]) -> Game:
 def scaled(optimizer: Optimizer, games: int) -> Optimizer:
     """Settings that do to the gradient g / games what the given ones do to g.
 
-    Adam and RMSProp divide by the gradient's size, so only eps has to shrink with it; SGD takes larger steps. The unrolled
-    GAN's look ahead keeps its own eps, which is felt only where gradients are as small as that.
+    Adam and RMSProp divide by the gradient's size, so only eps has to shrink with it; SGD takes larger steps. The
+    unrolled GAN's look ahead keeps its own eps, which is felt only where gradients are as small as that.
     """
     if isinstance(optimizer, SGD):
         return replace(optimizer, lr=optimizer.lr * games)
