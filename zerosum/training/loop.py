@@ -72,8 +72,6 @@ class Training:
     arena: Arena
     callbacks: Sequence[Callback] = ()
     facts: dict[str, Any] = field(default_factory=dict)
-    total_samples: int | None = None
-    """Samples at the end, as far as known."""
     scores: dict[str, float] = field(default_factory=dict)
     better: bool = False
     """Set by a callback at a snapshot that is the best so far."""
@@ -96,6 +94,16 @@ class Training:
     def samples(self) -> int:
         """Samples shown so far."""
         return self.arena.samples
+
+    @property
+    def total_samples(self) -> int | None:
+        """Samples at the end, where rounds decide by what a round has taken so far; None where the clock decides."""
+        if self.run.samples or self.run.minutes:
+            return self.run.samples
+        if self.rounds:
+            return round(self.samples / self.rounds * self.game.total_rounds)
+        phases = self.game.phases()
+        return sum(phase.rounds * (self.run.batch_size or phase.batch_size or self.game.batch_size) for phase in phases)
 
     @property
     def first(self) -> bool:
@@ -173,7 +181,6 @@ def train(
     arena.micro_batch = run.micro_batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
     said = _restore(training)
-    training.total_samples = _total_samples(training)
     with _signals() as caught:
         try:
             training.tell("start")
@@ -401,18 +408,6 @@ def _delivering(dataset: Dataset, arena: Arena) -> Dataset:
     """The data set with its stores on the arena's device."""
     dataset.train = dataset.train.to(arena.device)
     return dataset
-
-
-def _total_samples(training: Training) -> int | None:
-    """Samples at the end, from the samples a round has taken so far where rounds decide."""
-    if training.run.samples:
-        return training.run.samples
-    if training.run.minutes:
-        return None
-    return sum(
-        phase.rounds * (training.run.batch_size or phase.batch_size or training.game.batch_size)
-        for phase in training.game.phases()
-    )
 
 
 @contextmanager
