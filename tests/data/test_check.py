@@ -86,7 +86,7 @@ def test_check_alone(broken: Path) -> None:
 
 
 def test_strict_stops(broken: Path) -> None:
-    with pytest.raises(BadData, match=r"6 unusable files, and --data.strict is set.*empty.png: the file has 0 bytes"):
+    with pytest.raises(BadData, match=r"6 unusable files, and --strict is set.*empty.png: the file has 0 bytes"):
         load(broken, Data(strict=True))
 
 

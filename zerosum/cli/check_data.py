@@ -7,7 +7,7 @@ Example:
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tyro
@@ -27,8 +27,6 @@ class Arguments:
     data: Data = Data()
     json: bool = False
     """Print everything as JSON, uncut."""
-    strict: bool = False
-    """Stop with an error at unusable files, like --data.strict."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,7 +34,7 @@ def main(arguments: list[str]) -> int:
     given = tyro.cli(Arguments, args=arguments, prog="zerosum check-data", description=__doc__)
     from zerosum.data.check import check
 
-    report = check(given.source, replace(given.data, strict=given.data.strict or given.strict))
+    report = check(given.source, given.data)
     if given.json:
         print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

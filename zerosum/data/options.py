@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from zerosum.core.errors import BadOption
 
@@ -38,7 +40,7 @@ class Data:
     """Mirror a random half of the training images left to right."""
     limit: int | None = None
     """Use at most this many training samples, and at most as many test samples: a fixed random choice."""
-    strict: bool = False
+    strict: Annotated[bool, tyro.conf.arg(name="strict", prefix_name=False, aliases=["--data.strict"])] = False
     """Stop at unusable files instead of going on without them."""
     check: Literal["full", "headers"] = "full"
     """Decode every file while checking, or read the headers alone of sets too large for the memory."""

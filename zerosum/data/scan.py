@@ -262,7 +262,7 @@ def _stop_if_unusable(report: Report, good: list[Checked], strict: bool) -> None
     more = f"; and {len(bad) - SHOWN:,} more" if len(bad) > SHOWN else ""
     if not good:
         raise BadData(f"{report.source} holds no usable image. {listed}{more}")
-    raise BadData(f"{report.source} has {len(bad):,} unusable files, and --data.strict is set. {listed}{more}")
+    raise BadData(f"{report.source} has {len(bad):,} unusable files, and --strict is set. {listed}{more}")
 
 
 def _in_threads(function: Callable[[T], R], over: Sequence[T], doing: str) -> Iterable[R]:
