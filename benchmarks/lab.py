@@ -16,8 +16,8 @@ from benchmarks.common import keep
 from zerosum.cli import main as zerosum
 
 COMMANDS = {
-    "grid": ["--systems", "gan", "lsgan", "pacgan", "unrolled_gan", "sngan", "wgan_gp", "rpgan", "--seeds", "5"],
-    "stacked-mnist": ["--systems", "dcgan", "pacgan", "rpgan", "--minutes", "15"],
+    "grid": ["--systems", "rpgan", "gan", "wgan_gp", "pacgan", "sngan", "lsgan", "--seeds", "5"],
+    "stacked-mnist": ["--systems", "dcgan", "pacgan", "rpgan", "--rounds", "6000", "--width", "32"],
 }
 PACGAN = "PacGAN paper (Lin et al. 2018)"
 PUBLISHED: dict[str, list[tuple[str, dict[str, float]]]] = {
