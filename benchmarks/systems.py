@@ -2,8 +2,8 @@
 
     python -m benchmarks.systems --minutes 3 --seeds 3
 
-The generator that a training keeps (the best by its snapshots, which are measured against training images) is measured as
-`zerosum evaluate` does it.
+The generator that a training keeps (the best by its snapshots, which are measured against training images) is measured
+as `zerosum evaluate` does it.
 """
 
 from __future__ import annotations
