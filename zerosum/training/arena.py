@@ -151,6 +151,8 @@ def open_arena(
     except Exception as error:  # Fabric's own exception types differ between versions
         raise BadOption(f"--run.devices {devices!r} is not available on this machine: {error}") from error
     fabric.launch()
+    if fabric.device.type == "cuda":
+        torch.backends.cudnn.deterministic = True  # or a resumed run would not be the same run
     if precision == "auto":
         precision = "bf16" if convolutional and has_bf16(fabric.device) else "fp32"
     return Arena(fabric.device, fabric.global_rank, fabric.world_size, precision, micro_batch, fabric)

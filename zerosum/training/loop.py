@@ -34,7 +34,8 @@ class Run:
     samples: int | None = None
     """Stop after so many samples shown; with neither this nor --run.minutes: the system's own length."""
     minutes: float | None = None
-    """Stop after so many minutes of training."""
+    """Stop after so many minutes of training. Schedules still run over the system's own length: where they matter, give
+    --run.samples."""
     batch_size: int | None = None
     """Samples per batch over all processes; by default the paper's."""
     micro_batch: int | None = None

@@ -77,12 +77,10 @@ class Player(nn.Module):
         """Descend the sum of the loss terms once and return what the loss function made, detached.
 
         Only this player's parameters require grad meanwhile, so nothing is computed for the others. The batch is cut
-        into
-        micro-batches; gradients are averaged over ranks in one flat all-reduce, clipped, checked to be finite.
+        into micro-batches; gradients are averaged over ranks in one flat all-reduce, clipped, checked to be finite.
 
         Raises:
-            NotFinite: names the term and the round (on accelerators when the log is next read, so as not to wait for
-            them).
+            NotFinite: names the term and the round (on accelerators when the log is next read, so as not to wait).
         """
         optimizer = self._optimizer()
         optimizer.zero_grad(set_to_none=True)
