@@ -41,8 +41,7 @@ class Game(nn.Module):
     """One published system: its networks, its players, its rounds. Sub-class it in one file.
 
     What must survive a restart is a module, a buffer or a player. A sub-class defines `Config` (a frozen dataclass with
-    at least
-    `rounds` and `batch_size`), `build`, `round`, and its loss functions.
+    at least `rounds` and `batch_size`), `build`, `round`, and its loss functions.
 
     Attributes:
         config: the settings.
