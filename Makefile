@@ -6,7 +6,7 @@ export DISABLE_MKDOCS_2_WARNING := true
 export NO_MKDOCS_2_WARNING := 1
 RUN := runs/demo
 # What `make demo` trains: small enough for three minutes on a laptop without a graphics card.
-DEMO := train dcgan --data digits --run.folder $(RUN) --run.minutes 3
+DEMO := train rpgan --conditional --data digits --data.resolution 16 --run.folder $(RUN) --run.minutes 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check docs bench clean
