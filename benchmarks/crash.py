@@ -47,9 +47,13 @@ def main() -> int:
         rows.append(
             {
                 "system": system,
-                "data": "digits",
+                "data": "digits: killed and resumed",
                 "command": f"python -m benchmarks.crash --systems {system} --kills {given.kills}",
-                "values": {"kills": found["kills"], "identical": int(found["identical"])},
+                "values": {
+                    "kills": found["kills"],
+                    "identical": int(found["identical"]),
+                    "trainings": found["trainings"],
+                },
                 "protocol": {
                     "what": "SIGKILL at random moments, then resume",
                     "samples": given.samples,
