@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import statistics
 import subprocess
 import sys
 import types
@@ -122,10 +124,30 @@ def test_the_worked_example_of_contributing_plays() -> None:
         del sys.modules[module.__name__]
 
 
+def test_figures_of_the_readme_are_those_of_the_results() -> None:
+    readme, results = (ROOT / "README.md").read_text(), ROOT / "benchmarks" / "results"
+    for row in json.loads((results / "lab-grid.json").read_text()):
+        shares = row["values"]["high_quality"]
+        if isinstance(shares, list):
+            error = 100 * statistics.stdev(shares) / len(shares) ** 0.5
+            assert f"{100 * statistics.mean(shares):.1f} ± {error:.1f} %" in reached(readme, row["system"])
+            assert f"{statistics.mean(row['values']['modes']):.1f}" in reached(readme, row["system"])
+    for row in json.loads((results / "five-minutes-mnist.json").read_text()):
+        distances = row["values"]["fd"]
+        figure = f"{statistics.mean(distances):.1f} ± {statistics.stdev(distances):.1f}"
+        assert figure in reached(readme, "dcgan")
+
+
+def reached(readme: str, system: str) -> str:
+    """The last cell of a system's row in the README."""
+    (row,) = (line for line in readme.splitlines() if line.startswith(f"| `{system}` |"))
+    return row.rsplit("|", 2)[1]
+
+
 def test_the_checks_can_fail() -> None:
     assert foreign("open('/" + "work/data')")
     assert foreign("pip install --index" + "-url somewhere")
-    assert not foreign("runs/work/demo and https://arxiv.org/abs/1704.00028")
+    assert not foreign("runs/wor" + "k/demo and https://arxiv.org/abs/1704.00028")
     assert undocumented("def f(): ...\nclass C: ...\ndef _g(): ...") == ["module", "f", "C"]
     assert not undocumented("")
     assert uncited('"""A GAN."""') == ["(authors year)", "arXiv:NNNN.NNNNN or a conference"]

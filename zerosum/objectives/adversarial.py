@@ -6,8 +6,6 @@ takes real_logits. Logits have any shape with the samples on axis 0.
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -75,7 +73,3 @@ def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
 def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
     """||E f(x) - E f(G(z))||^2 for features (n, k) of the discriminator (Salimans et al. 2016, section 3.1)."""
     return (real.detach().mean(0) - fake.mean(0)).float().square().sum()
-
-
-EQUILIBRIUM = {"logistic_d": 2 * math.log(2), "relativistic_d": math.log(2)}
-"""Losses where the discriminator can only guess (Goodfellow et al. 2014, theorem 1: the game is worth -log 4)."""
