@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -82,40 +82,14 @@ class Player(nn.Module):
         Raises:
             NotFinite: names the term and the round (on accelerators when the log is next read, so as not to wait).
         """
-        optimizer = self._optimizer()
-        optimizer.zero_grad(set_to_none=True)
-        made: list[Batch] = []
-        totals: dict[str, Tensor] = {}
-        size = len(next(iter(batch.values())))
-        with self._learning():
-            for piece in self._pieces(batch, size):
-                share = len(next(iter(piece.values()))) / size
-                with self.arena.autocast():
-                    out = loss(piece)
-                terms = {name: value for name, value in out.items() if value.dim() == 0}
-                objective = torch.stack([value.float() for value in terms.values()]).sum()
-                (objective * (gain * share)).backward(inputs=self.parameters_)
-                for name, value in terms.items():
-                    totals[name] = totals.get(name, 0.0) + value.detach().float() * share
-                made.append({name: value.detach() for name, value in out.items() if value.dim() > 0})
-        gradients = [p.grad for p in self.parameters_ if p.grad is not None]
-        totals = self._average(gradients, totals)
-        norm = torch.nn.utils.get_total_norm(gradients)
-        self._check(totals, norm)
-        if self.clip is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters_, self.clip, norm)
-        for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.rate(self.arena.progress) * self.arena.rate
-        optimizer.step()
-        self._update_averages(size * self.arena.world)
-        return {name: torch.cat([piece[name] for piece in made]) for name in made[0]}
+        return simultaneously(lambda piece: (loss(piece),), batch, self, gain=gain)
 
     def value(self, loss: LossFunction, batch: Batch) -> float:
         """The sum of the loss terms without a step; equal on all ranks, so a game may branch on it."""
         size = len(next(iter(batch.values())))
         total = torch.zeros((), device=self.arena.device)
         with torch.no_grad(), self.arena.autocast():
-            for piece in self._pieces(batch, size):
+            for piece in pieces(batch, self.arena.micro_batch):
                 share = len(next(iter(piece.values()))) / size
                 total += share * sum(value.float() for value in loss(piece).values() if value.dim() == 0)
         return self.arena.mean(total).item()
@@ -159,6 +133,26 @@ class Player(nn.Module):
                 if isinstance(value, Tensor) and value.shape == parameter.shape and value.dim() > 0:
                     optimizer.state[parameter][name] = torch.empty_like(parameter).copy_(value)
 
+    def _differentiate(self, terms: Losses, weight: float, keep_graph: bool) -> Losses:
+        """Add the gradients of the sum of the terms; returns the terms, detached and weighed."""
+        objective = torch.stack([value.float() for value in terms.values()]).sum()
+        (objective * weight).backward(inputs=self.parameters_, retain_graph=keep_graph)
+        return {name: value.detach().float() for name, value in terms.items()}
+
+    def _descend(self, totals: Losses, samples: int) -> None:
+        """Apply the gradients: averaged over ranks, clipped, checked; then move the averages."""
+        optimizer = self._optimizer()
+        gradients = [p.grad for p in self.parameters_ if p.grad is not None]
+        totals = self._average(gradients, totals)
+        norm = torch.nn.utils.get_total_norm(gradients)
+        self._check(totals, norm)
+        if self.clip is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters_, self.clip, norm)
+        for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.rate(self.arena.progress) * self.arena.rate
+        optimizer.step()
+        self._update_averages(samples * self.arena.world)
+
     def _optimizer(self) -> torch.optim.Optimizer:
         if self.optimizer is None:
             raise BadOption(f"the player {self.name!r} has no seat yet: call game.seat(Arena()) before its first step.")
@@ -173,13 +167,6 @@ class Player(nn.Module):
         finally:
             for parameter in self.parameters_:
                 parameter.requires_grad_(False)
-
-    def _pieces(self, batch: Batch, size: int) -> list[Batch]:
-        micro = self.arena.micro_batch
-        if micro is None or micro >= size:
-            return [batch]
-        split = {name: value.split(micro) for name, value in batch.items()}
-        return [{name: split[name][i] for name in batch} for i in range(-(-size // micro))]
 
     def _average(self, gradients: list[Tensor], totals: dict[str, Tensor]) -> dict[str, Tensor]:
         """Average gradients (in place) and loss terms over the ranks in one flat all-reduce, so that all ranks see the
@@ -213,3 +200,50 @@ class Player(nn.Module):
             torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), weight)
             for mean, buffer in zip(average.buffers(), network.buffers(), strict=True):
                 mean.copy_(buffer)
+
+
+def simultaneously(
+    losses: Callable[[Batch], Sequence[Losses]], batch: Batch, *players: Player, gain: float = 1.0
+) -> Batch:
+    """One step of each player at once, from the weights that all have now: what their losses share is computed once.
+
+    As `Player.step`, for several players. Simultaneous gradient descent (Mescheder et al. 2017, "The Numerics of GANs", algorithm 1).
+
+    Args:
+        losses: pure: batch -> the named terms of each player, in the order of `players`.
+        batch: what it reads.
+        players: who steps; each descends its own terms in its own parameters only.
+        gain: factor on all gradients.
+
+    Returns:
+        what the loss function made, detached.
+    """
+    arena = players[0].arena
+    size = len(next(iter(batch.values())))
+    made: list[Batch] = []
+    totals: list[Losses] = [{} for _ in players]
+    with ExitStack() as stack:
+        for player in players:
+            player._optimizer().zero_grad(set_to_none=True)
+            stack.enter_context(player._learning())
+        for piece in pieces(batch, arena.micro_batch):
+            share = len(next(iter(piece.values()))) / size
+            with arena.autocast():
+                outs = losses(piece)
+            for player, out, total in zip(players, outs, totals, strict=True):
+                terms = {name: value for name, value in out.items() if value.dim() == 0}
+                for name, value in player._differentiate(terms, gain * share, player is not players[-1]).items():
+                    total[name] = total.get(name, 0.0) + value * share
+            made.append({name: value.detach() for out in outs for name, value in out.items() if value.dim() > 0})
+    for player, total in zip(players, totals, strict=True):
+        player._descend(total, size)
+    return {name: torch.cat([piece[name] for piece in made]) for name in made[0]}
+
+
+def pieces(batch: Batch, micro_batch: int | None) -> list[Batch]:
+    """The batch cut into micro-batches."""
+    size = len(next(iter(batch.values())))
+    if micro_batch is None or micro_batch >= size:
+        return [batch]
+    split = {name: value.split(micro_batch) for name, value in batch.items()}
+    return [{name: split[name][i] for name in batch} for i in range(-(-size // micro_batch))]

@@ -5,7 +5,8 @@ trainable. The generator minimises -log D(G(z)), the non-saturating loss of Good
 
 Deviations: half the paper's width by default (64 channels at the finest stage; the paper's 128 is the preset `paper`); batches of
 64 rather than 128; samples come from a moving average of the generator, which the paper does not have (`--ema-half-life None`);
-G steps first, so that its images serve D's step too: a forward pass less a round, and D sees images one step of G old.
+both players step at once (Algorithm 1 of the first GAN takes turns), which saves a third of the forward
+passes through D.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
 from zerosum.training.optimizers import Adam
-from zerosum.training.player import Losses, Player
+from zerosum.training.player import Losses, Player, simultaneously
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,10 @@ class DCGAN(Game):
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
 
     def round(self, batches: Batches) -> None:
-        """One step of G, one of D on the images that G's step made."""
-        batch = next(batches)
-        made = self.generator.step(self.generator_loss, batch)
-        self.discriminator.step(self.discriminator_loss, batch | made)
+        """One step of both at once: D reads the images of G once for the two."""
+        simultaneously(self.losses, next(batches), self.generator, self.discriminator)
 
-    def generator_loss(self, batch: Batch) -> Losses:
-        """-log D(G(z))."""
-        fake = self.G(batch["z"])
-        return {"adversarial": nonsaturating_g(self.D(fake)), "fake": fake}
-
-    def discriminator_loss(self, batch: Batch) -> Losses:
-        """-log D(x) - log(1 - D(G(z)))."""
-        return {"adversarial": logistic_d(self.D(batch["image"]), self.D(batch["fake"]))}
+    def losses(self, batch: Batch) -> tuple[Losses, Losses]:
+        """G: -log D(G(z)). D: -log D(x) - log(1 - D(G(z)))."""
+        real, fake = self.D(batch["image"]), self.D(self.G(batch["z"]))
+        return {"adversarial": nonsaturating_g(fake)}, {"adversarial": logistic_d(real, fake)}
