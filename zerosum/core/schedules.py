@@ -20,4 +20,9 @@ def linear_decay(start: float = 0.0) -> Schedule:
 
 def cosine(end: float = 0.0) -> Schedule:
     """From 1 to `end` along half a cosine."""
-    return lambda progress: end + (1.0 - end) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+    return between(1.0, end)
+
+
+def between(start: float, end: float) -> Schedule:
+    """From `start` to `end` along half a cosine."""
+    return lambda progress: end + (start - end) * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))

@@ -7,9 +7,12 @@ import json
 import typing
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any
+from typing import Any, Literal
 
 from zerosum.core.errors import BadFile
+
+Auto = Literal["auto"]
+"""A setting that a system chooses from what the data looks like, saying why."""
 
 
 def to_json(value: Any) -> Any:

@@ -6,6 +6,7 @@ takes real_logits. Logits have any shape with the samples on axis 0.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -73,3 +74,19 @@ def relativistic_g(real: Tensor, fake: Tensor) -> Tensor:
 def feature_matching(real: Tensor, fake: Tensor) -> Tensor:
     """||E f(x) - E f(G(z))||^2 for features (n, k) of the discriminator (Salimans et al. 2016, section 3.1)."""
     return (real.detach().mean(0) - fake.mean(0)).float().square().sum()
+
+
+def relativistic_pull(real: Tensor, fake: Tensor, image: Tensor, gradient: Tensor) -> Tensor:
+    """`relativistic_g`, differentiable through `image` alone, where the gradient of D is known already.
+
+    By the chain rule d/d image_i = -sigmoid(D(x_i) - D(G(z_i))) / n * grad D(G(z_i)): the gradient that R2 is about,
+    as long as no sample influences another's logit.
+
+    Args:
+        real, fake: logits (n,).
+        image: G(z), (n, ...), in G's graph.
+        gradient: of each image's own logit with respect to the image, (n, ...).
+    """
+    slope = -torch.sigmoid(real - fake).detach() / len(real)
+    pull = (image * (gradient.detach() * slope.view(-1, *[1] * (image.dim() - 1)))).sum()
+    return relativistic_g(real.detach(), fake.detach()) + pull - pull.detach()

@@ -5,6 +5,7 @@ Each needs a second derivative, so the critic must be an eager module (torch.com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -58,3 +59,15 @@ def r1(critic: Critic, real: Tensor) -> Tensor:
 def r2(critic: Critic, fake: Tensor) -> Tensor:
     """1/2 E ||grad D(G(z))||^2 on generated samples (Mescheder et al. 2018, equation 10); weight it with gamma."""
     return 0.5 * squared_gradient_norm(critic, fake).mean()
+
+
+def path_lengths(image: Tensor, w: Tensor) -> Tensor:
+    """||J^T y||, J = d image / d w, for y standard normal / sqrt(pixels) (Karras et al. 2020, equation 4): (n,).
+
+    Args:
+        image: (n, c, h, w), made from w.
+        w: (n, layers, size); the mean over the layers is taken of the squares.
+    """
+    y = torch.randn_like(image) / math.sqrt(image.shape[2] * image.shape[3])
+    (gradient,) = torch.autograd.grad((image * y).sum(), w, create_graph=True)
+    return gradient.float().square().sum(2).mean(1).sqrt()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.core.latents import Latent
+from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Spec
 from zerosum.training.arena import Arena
 from zerosum.training.generator import TrainedGenerator
@@ -49,6 +50,7 @@ class Game(nn.Module):
         latent: the distribution of z.
         rounds: the rounds played so far, the only measure of progress.
         conditional: whether the generator takes labels.
+        chosen: what was set to "auto" -> the value that was chosen and why.
     """
 
     Config: ClassVar[type]
@@ -59,6 +61,7 @@ class Game(nn.Module):
         super().__init__()
         self.config, self.spec = config, spec
         self.rounds = 0
+        self.chosen: dict[str, str] = {}
         self.arena = Arena()
         self.build()
 
@@ -145,6 +148,13 @@ class Game(nn.Module):
             if any(network is candidate for candidate in player.networks):
                 return player.ema(network)
         return network
+
+    def choose(self, name: str, given: float | Auto, value: float, reason: str) -> float:
+        """The setting as given, or, where it is "auto", `value`; the choice and its reason are told to the user."""
+        if given != "auto":
+            return float(given)
+        self.chosen[name] = f"{value:.4g}: {reason}"
+        return value
 
     def log(self, **values: Tensor) -> None:
         """Log 0-d tensors under their names, without waiting for the device."""

@@ -60,16 +60,34 @@ class TrainedGenerator(nn.Module):
             given: {"label": int64 (n,)} for a conditional generator.
             truncation: factor on a normal z; below 1 trades variety for typicality.
         """
-        if truncation != 1.0:
-            if not isinstance(self.latent, Normal):
-                kind = type(self.latent).__name__
-                raise BadOption(f"truncation {truncation:g} needs a normal latent; this generator's is {kind}.")
-            z = z * truncation
+        return self.synthesise(self.map(z, given, truncation), given)
+
+    def map(self, z: Tensor, given: Given | None = None, truncation: float = 1.0) -> Tensor:
+        """z (n, latent.size) as the point w (n, ...) of the space that images are edited in: here z itself, truncated.
+
+        Raises:
+            BadOption: truncation of a latent that is not normal.
+        """
+        if truncation == 1.0:
+            return z
+        if not isinstance(self.latent, Normal):
+            kind = type(self.latent).__name__
+            raise BadOption(f"truncation {truncation:g} needs a normal latent; this generator's is {kind}.")
+        return z * truncation
+
+    def synthesise(self, w: Tensor, given: Given | None = None) -> Tensor:
+        """Encoded samples (n, *spec.shape) from w (n, ...), differentiable. `given` as in `forward`."""
+        label = self.condition(given)
+        return self.network(w) if label is None else self.network(w, label)
+
+    def condition(self, given: Given | None) -> Tensor | None:
+        """The labels in `given`; None for an unconditional generator. Raises BadOption where they are missing."""
         if not self.conditional:
-            return self.network(z)
-        if not given or "label" not in given:
+            return None
+        if not given or given.get("label") is None:
             raise BadOption("this generator is class-conditional: give {'label': int64 tensor (n,)}.")
-        return self.network(z, given["label"])
+        label: Tensor = given["label"]
+        return label
 
     def labels(self, n: int, *, seed: int = 0) -> Tensor | None:
         """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if

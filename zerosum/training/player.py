@@ -115,6 +115,11 @@ class Player(nn.Module):
                 if isinstance(value, Tensor):
                     value.zero_()
 
+    def retune(self, beta2: float) -> None:
+        """Adam's second decay rate from now on."""
+        for group in self._optimizer().param_groups:
+            group["betas"] = (group["betas"][0], beta2)
+
     def ema(self, network: nn.Module) -> nn.Module:
         """The moving average of `network`; the network itself where none is kept."""
         index = [candidate is network for candidate in self.networks].index(True)
@@ -207,7 +212,8 @@ def simultaneously(
 ) -> Batch:
     """One step of each player at once, from the weights that all have now: what their losses share is computed once.
 
-    As `Player.step`, for several players. Simultaneous gradient descent (Mescheder et al. 2017, "The Numerics of GANs", algorithm 1).
+    As `Player.step`, for several players. Simultaneous gradient descent (Mescheder et al. 2017, "The Numerics of
+    GANs", algorithm 1).
 
     Args:
         losses: pure: batch -> the named terms of each player, in the order of `players`.
