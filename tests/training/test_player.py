@@ -14,9 +14,10 @@ from tests.training.toys import network, same, state, toy
 from zerosum.core.errors import BadOption, NotFinite
 from zerosum.core.schedules import linear_decay
 from zerosum.data.spec import Batch
+from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.training.arena import Arena
 from zerosum.training.optimizers import SGD, Adam, Optimizer, RMSProp
-from zerosum.training.player import Losses, Player
+from zerosum.training.player import Losses, Player, simultaneously
 
 
 def seated(network: nn.Module, arena: Arena | None = None, **options: Any) -> Player:
@@ -251,3 +252,41 @@ def test_a_gradient_that_is_not_finite() -> None:
     with pytest.raises(NotFinite, match="the gradient is not finite"):
         player.step(lambda b: {"root": (net(b["image"]) * 0).abs().sqrt().sum()}, batch())
     assert torch.equal(before, net.weight)
+
+
+@pytest.mark.parametrize("micro", [None, 3])
+def test_simultaneous_steps_are_the_steps_of_each_from_where_both_were(micro: int | None) -> None:
+    together, apart = (toy(Arena(micro_batch=micro), norm=False, sgd=True) for _ in range(2))
+    data = {"image": torch.randn(8, 2), "z": torch.randn(8, 4)}
+
+    def both(batch: Batch) -> tuple[Losses, Losses]:
+        fake = together.G(batch["z"])
+        real, made = together.D(batch["image"]).flatten(), together.D(fake).flatten()
+        return {"adversarial": nonsaturating_g(made), "fake": fake}, {"adversarial": logistic_d(real, made)}
+
+    made = simultaneously(both, data, together.generator, together.discriminator)
+    # D's step needs the images that G made before its own step: G goes second, but reads the old D through a copy.
+    old = copy.deepcopy(apart.D)
+    apart.discriminator.step(apart.discriminator_loss, data)
+    apart.generator.step(lambda batch: {"adversarial": nonsaturating_g(old(apart.G(batch["z"])).flatten())}, data)
+    for one, two in zip(together.parameters(), apart.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-6)
+    assert made["fake"].shape == (8, 2) and not made["fake"].requires_grad
+    assert not any(p.requires_grad for p in together.parameters())
+
+
+def test_simultaneous_steps_name_the_player_whose_loss_is_not_finite() -> None:
+    game = toy(Arena())
+
+    def bad(batch: Batch) -> tuple[Losses, Losses]:
+        made = game.D(game.G(batch["z"])).flatten()
+        return {"adversarial": nonsaturating_g(made)}, {"adversarial": made.mean() * float("nan")}
+
+    with pytest.raises(NotFinite, match="discriminator"):
+        simultaneously(bad, {"z": torch.randn(8, 4)}, game.generator, game.discriminator)
+
+
+def test_beta2_can_change() -> None:
+    player = seated(nn.Linear(3, 1), optimizer=Adam(1e-3, (0.0, 0.9)))
+    player.retune(beta2=0.99)
+    assert player.memory()["param_groups"][0]["betas"] == (0.0, 0.99)
