@@ -12,7 +12,8 @@ COMMANDS = [
     "benchmarks.five_minutes --data cifar10 --seeds 3 --minutes 5",
     "benchmarks.crash --systems dcgan wgan_gp sngan --kills 10",
     "benchmarks.lab",
-    "benchmarks.systems --minutes 3 --seeds 3",
+    "benchmarks.systems --minutes 1 --seeds 3",
+    "benchmarks.generators",
 ]
 
 
