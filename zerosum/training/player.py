@@ -53,6 +53,7 @@ class Player(nn.Module):
         self.settings = optimizer.lazily(lazy) if lazy else optimizer
         self.ema_half_life, self.ema_ramp, self.clip, self.rate = ema_half_life, ema_ramp, clip, rate
         self.averages = nn.ModuleList()
+        self.frozen: tuple[nn.Module, ...] = ()
         self.name = "player"
         self.arena = Arena()
         self.optimizer: torch.optim.Optimizer | None = None
@@ -62,11 +63,20 @@ class Player(nn.Module):
     def seat(self, name: str, arena: Arena) -> None:
         """Take a place: the networks are on the arena's device by now; make the optimizer and the EMA copies."""
         self.name, self.arena = name, arena
-        self.parameters_ = [p for network in self.networks for p in network.parameters()]
+        fixed = {id(p) for module in self.frozen for p in module.parameters()}
+        self.parameters_ = [p for network in self.networks for p in network.parameters() if id(p) not in fixed]
         self.optimizer = self.settings.make(self.parameters_)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         if self.ema_half_life is not None:
             self.averages = nn.ModuleList(copy.deepcopy(network).eval() for network in self.networks)
+
+    def freeze(self, *modules: nn.Module) -> None:
+        """From `seat` on, leave the weights in these parts of the networks as they are: neither gradients are computed
+        for them nor has the optimizer a place for them.
+        """
+        if self.optimizer is not None:
+            raise BadOption(f"the player {self.name!r} has its seat already: freeze layers before game.seat(Arena()).")
+        self.frozen = (*self.frozen, *modules)
 
     def train(self, mode: bool = True) -> Player:
         """EMA copies stay in eval mode whatever the game does."""

@@ -5,22 +5,23 @@ equation 2), which leaves no state of dropped modes to get stuck in, and zero-ce
 samples (R1 and R2, equation 3), with which training converges (section 2).
 
 Deviations: the networks are DCGAN's without batch normalisation, not the paper's; gamma is chosen by the number of pixels where it is
-not given; no augmentation. Learning rate and gamma fall along a cosine until the end of training, in the paper for a set number of
-samples. `lazy` takes the penalties every k rounds as StyleGAN2 does (the paper: every round).
+"auto"; augmentation is a choice of the run. Learning rate and gamma fall along a cosine until the end of training, in the paper for a
+set number of samples. `lazy` takes the penalties every k rounds as StyleGAN2 does (the paper: every round).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from zerosum.core.latents import Normal
 from zerosum.core.schedules import cosine
-from zerosum.data.spec import Batch, Spec
+from zerosum.core.settings import Auto
+from zerosum.data.spec import Batch
 from zerosum.networks.families import DCGAN, Networks
 from zerosum.networks.shapes import classes_of
 from zerosum.objectives.adversarial import relativistic_d, relativistic_g
 from zerosum.objectives.penalties import r1, r2, refuse_batch_norm
+from zerosum.training.automatic import relativistic_gamma
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
 from zerosum.training.optimizers import Adam
@@ -39,8 +40,8 @@ class Config:
     """Components of z, standard normal (the paper's settings)."""
     conditional: bool = False
     """Whether generator and discriminator are given the label."""
-    gamma: float | None = None
-    """Weight of R1 and R2 at the start (equation 3); None: by the number of pixels."""
+    gamma: float | Auto = "auto"
+    """Weight of R1 and R2 at the start (equation 3); auto: pixels / 64^2 (0.1 for points)."""
     gamma_end: float = 0.1
     """Share of gamma at the end (the paper's settings: a tenth)."""
     rate_end: float = 0.25
@@ -55,15 +56,6 @@ class Config:
     """Half-life of the generator's moving average, in samples; None: off (the paper's settings: up to 0.5 million)."""
 
 
-def gamma_for(spec: Spec) -> float:
-    """The weight of R1 and R2 for this kind of data.
-
-    Per image of 64 x 64 pixels 1, and in proportion to the pixels: within the paper's settings, 0.05 to 0.5 at 32 px and 1 to 2 at
-    64 px. Points: 0.1.
-    """
-    return math.prod(spec.shape[1:]) / 64**2 if spec.kind == "image" else 0.1
-
-
 class RpGAN(Game):
     """D tells which of two samples is the real one; G makes the generated one look more real."""
 
@@ -74,7 +66,7 @@ class RpGAN(Game):
         config = self.config
         self.conditional = config.conditional
         classes = classes_of(self.spec, "rpgan --conditional") if config.conditional else 0
-        self.gamma = gamma_for(self.spec) if config.gamma is None else config.gamma
+        self.gamma = self.choose("gamma", config.gamma, *relativistic_gamma(self.spec))
         self.latent = Normal(config.latent)
         self.G = config.networks.generator(self.spec, config.latent, classes)
         self.D = config.networks.discriminator(self.spec, classes)
