@@ -19,9 +19,9 @@ SPECS = {"images": Spec((3, 16, 16), classes=4)}
 
 SMALL = {
     "batch_size": 8, "blocks": 1, "channel_base": 64, "channel_max": 8, "discriminator_base": 64,
-    "discriminator_hidden": 8, "discriminator_max": 8, "discriminator_width": 8, "embedding": 8, "generator_width": 8,
-    "group": 4, "hidden": 8, "kernels": 4, "latent": 8, "layers": 4, "many_steps": 6, "mapping_layers": 2, "rounds": 4,
-    "w": 8, "width": 8,
+    "discriminator_hidden": 8, "discriminator_max": 8, "discriminator_width": 8, "embedding": 8, "fade_in": 32,
+    "finish": 8, "generator_width": 8, "group": 4, "hidden": 8, "kernels": 4, "latent": 8, "layers": 4, "many_steps": 6,
+    "mapping_layers": 2, "rounds": 4, "stabilise": 24, "w": 8, "width": 8,
 }  # fmt: skip
 """Settings that make a game small, by name, wherever they stand in a Config."""
 
