@@ -27,14 +27,14 @@ from zerosum.metrics.callback import Scoring
 from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
 from zerosum.report.callback import Reporting
-from zerosum.training import checkpoint, loop
+from zerosum.training import automatic, checkpoint, loop, memory, transfer
 from zerosum.training.arena import Arena, open_arena, requested
 from zerosum.training.batches import equal_share
 from zerosum.training.callback import Callback
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.loop import Run
 from zerosum.training.pictures import Pictures
-from zerosum.training.trackers import JsonLines, ProgressBar, TensorBoard, WeightsAndBiases
+from zerosum.training.trackers import JsonLines, ProgressBar, TensorBoard, WeightsAndBiases, announce
 
 Features = Literal["auto", "inception", "dinov2", "classifier", "pixels", "none"]
 
@@ -55,19 +55,23 @@ class Command:
     """Weights file for the features, where they cannot be downloaded."""
     wandb: str | None = None
     """Project on Weights & Biases."""
+    start_from: Path | None = None
+    """Run folder, or folder of a generator, whose weights training starts from."""
+    freeze_discriminator: int | None = None
+    """How many layers of the discriminator, from the image on, stay as they are."""
 
 
 def train(
     system: str, data: Any = "digits", *, config: Any = None, options: Data | None = None, run: Run | None = None,
     features: Features = "auto", weights: Path | None = None, wandb: str | None = None, quiet: bool = False,
-    minutes: float | None = None,
+    minutes: float | None = None, start_from: Path | str | None = None, freeze_discriminator: int | None = None,
 ) -> TrainedGenerator:  # fmt: skip
     """Train a system on data and return its best generator.
 
     Args:
         system: one of `zerosum list`.
         data: a folder, archive, npz, parquet, hf://name, a built-in set, or an array of images (n, h, w, c).
-        config: the system's Config; by default the paper's settings.
+        config: the system's Config; by default the paper's settings, or those of `start_from`.
         options: how the data is read.
         run: how long and where.
         features: what scores are measured on: auto, inception, dinov2, classifier, pixels or none.
@@ -75,6 +79,8 @@ def train(
         wandb: also log to this project on Weights & Biases.
         quiet: no progress bar.
         minutes: short for run=Run(minutes=...).
+        start_from: a run folder, or the folder of a generator, whose weights training starts from.
+        freeze_discriminator: how many layers of the discriminator, from the image on, stay as they are.
 
     Example:
         >>> generator = zerosum.train("dcgan", data="digits", minutes=3)
@@ -83,6 +89,8 @@ def train(
     if minutes is not None:
         run = dataclasses.replace(run, minutes=minutes)
     game_class: Any = discovery.game_class(system)
+    if config is None and start_from is not None:
+        config = transfer.read(start_from, discovery.find(system).name).config
     command = Command(
         discovery.find(system).name,
         config or game_class.Config(),
@@ -92,6 +100,8 @@ def train(
         features,
         weights,
         wandb,
+        start_from=None if start_from is None else Path(start_from),
+        freeze_discriminator=freeze_discriminator,
     )
     return start(command, quiet=quiet)
 
@@ -105,13 +115,27 @@ def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
             "or name another --run.folder."
         )
     dataset = _dataset(command)
-    arena, game = _arena_and_game(command, dataset)
+    command, game, said = _begun(command, dataset)
+    arena = _arena(command, game)
+    command, said = _fitted(command, dataset, game, arena, said)
     folder = command.run.folder or _new_name(command.system, dataset.name)
     arena.barrier()
     command = dataclasses.replace(command, run=dataclasses.replace(command.run, folder=folder))
     if arena.rank == 0:
-        _describe(command, dataset, arena, folder)
-    return _play(command, dataset, game, arena, folder, quiet)
+        _describe(command, dataset, arena, folder, said)
+        if not quiet:
+            announce(_told(said))
+    return _play(command, dataset, game, arena, folder, quiet, said)
+
+
+def dry_run(command: Command) -> tuple[dict[str, Any], str]:
+    """What `start` would do: the command with its numbers resolved, as JSON, and what it would say."""
+    dataset = _dataset(command)
+    command, game, said = _begun(command, dataset)
+    accelerator, _, _ = requested(command.run.devices)
+    arena = open_arena(accelerator, command.run.precision, None, game.convolutional)
+    command, said = _fitted(command, dataset, game, arena, said)
+    return to_json(command) | said, _told(said)
 
 
 def resume(
@@ -131,8 +155,10 @@ def resume(
         run = dataclasses.replace(run, minutes=minutes, samples=samples)
     command = dataclasses.replace(command, run=run)
     dataset = _dataset(command)
-    arena, game = _arena_and_game(command, dataset)
-    return _play(command, dataset, game, arena, folder, quiet)
+    game = _game(command, dataset)
+    described = files.read_json(folder / "config.json")
+    said = {name: described[name] for name in ("chosen", "started_from") if name in described}
+    return _play(command, dataset, game, _arena(command, game), folder, quiet, said)
 
 
 def read_command(folder: Path) -> Command:
@@ -209,7 +235,7 @@ def _game(command: Command, dataset: Dataset) -> Any:
     game_class: Any = discovery.game_class(command.system)
     try:
         with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of empty layers; they are refused below
-            game = game_class(command.config, dataset.spec)
+            game = game_class(_config(command), dataset.spec)
     except (RuntimeError, ValueError, ZeroDivisionError) as error:
         if "memory" in str(error):
             raise
@@ -222,28 +248,83 @@ def _game(command: Command, dataset: Dataset) -> Any:
         raise BadOption(
             f"{command.system}: the latent, a width or another size is 0, so that {empty[0]} has no weights."
         )
+    if command.freeze_discriminator is not None:
+        transfer.freeze(game, command.freeze_discriminator)
     return game
 
 
-def _arena_and_game(command: Command, dataset: Dataset) -> tuple[Arena, Any]:
+def _config(command: Command) -> Any:
+    """The system's settings with the batch size that is really used: what games choose by themselves goes by it."""
+    size = command.run.batch_size
+    return dataclasses.replace(command.config, batch_size=size) if isinstance(size, int) else command.config
+
+
+def _begun(command: Command, dataset: Dataset) -> tuple[Command, Any, dict[str, Any]]:
+    """The command with its batch size, the game as it starts, and what is to be said: "chosen", "started_from"."""
+    chosen: dict[str, str] = {}
+    run = command.run
+    if run.batch_size == "auto":
+        _, processes, machines = requested(run.devices)
+        paper = command.config.batch_size
+        size, reason = automatic.batch_size(paper, len(dataset.train), processes * machines)
+        chosen["run.batch-size"] = automatic.explained(size, reason)
+        run = dataclasses.replace(
+            run, batch_size=None if size == paper else size, micro_batch=run.micro_batch or "auto"
+        )
+        command = dataclasses.replace(command, run=run)
     game = _game(command, dataset)
+    said: dict[str, Any] = {"chosen": chosen | game.chosen}
+    if command.start_from is not None:
+        source = transfer.read(command.start_from, command.system)
+        said["started_from"] = source.facts | {"notes": transfer.start(game, source)}
+    return command, game, said
+
+
+def _arena(command: Command, game: Any) -> Arena:
+    """The processes; whether they can share the batches is looked at before they are started."""
     _, processes, machines = requested(command.run.devices)
-    for phase in game.phases():  # before they are started
-        equal_share(command.run.batch_size or phase.batch_size or game.batch_size, processes * machines)
-    arena = open_arena(command.run.devices, command.run.precision, command.run.micro_batch, game.convolutional)
-    return arena, game
+    run = dataclasses.replace(command.run, micro_batch=None)
+    for phase in game.phases():
+        equal_share(run.batch(game, phase), processes * machines)
+    return open_arena(command.run.devices, command.run.precision, None, game.convolutional)
 
 
-def _play(command: Command, dataset: Dataset, game: Any, arena: Arena, folder: Path, quiet: bool) -> TrainedGenerator:
+def _fitted(
+    command: Command, dataset: Dataset, game: Any, arena: Arena, said: dict[str, Any]
+) -> tuple[Command, dict[str, Any]]:
+    """The command with a micro-batch that fits into memory, where that is to be found out; what is to be said."""
+    if command.run.micro_batch != "auto":
+        return command, said
+    _, processes, machines = requested(command.run.devices)
+    run = dataclasses.replace(command.run, micro_batch=None)
+    share = max(equal_share(run.batch(game, phase), processes * machines) for phase in game.phases())
+    dataset.train = dataset.train.to(arena.device)
+    number, choice = memory.micro_batch(game, dataset, arena, share, processes if arena.device.type == "cpu" else 1)
+    [agreed] = arena.agree(float(number or 0))  # all processes go by the first one's memory
+    run = dataclasses.replace(run, micro_batch=int(agreed) or None)
+    chosen = said["chosen"] | {"run.micro-batch": choice}
+    return dataclasses.replace(command, run=run), said | {"chosen": chosen}
+
+
+def _told(said: dict[str, Any]) -> str:
+    """What was chosen and what training starts from, for the terminal."""
+    lines = [automatic.table(said["chosen"])] if said["chosen"] else []
+    return "\n".join(lines + said.get("started_from", {}).get("notes", []))
+
+
+def _play(
+    command: Command, dataset: Dataset, game: Any, arena: Arena, folder: Path, quiet: bool, said: dict[str, Any]
+) -> TrainedGenerator:
     system = discovery.find(command.system)
     facts = {
         "system": system.name,
         "paper": system.summary,
-        "config": to_json(command.config),
+        "config": to_json(game.config),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "class_names": dataset.class_names},
         "seed": command.run.seed,
         "precision": arena.precision,
         "versions": versions(),
+        **said,
     }
     watching: list[Callback] = [JsonLines(), TensorBoard(), Pictures()]
     if command.features != "none":
@@ -254,7 +335,7 @@ def _play(command: Command, dataset: Dataset, game: Any, arena: Arena, folder: P
     return loop.train(game, dataset, command.run, folder, watching, facts, arena)
 
 
-def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path) -> None:
+def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path, said: dict[str, Any]) -> None:
     """config.json: what a reader, and `resume`, need to know about the run."""
     if not isinstance(command.data, str | Path):
         command = dataclasses.replace(command, data=dataset.name)
@@ -266,6 +347,7 @@ def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path) ->
             "encoding": dataset.encoding.to_json(),
             "class_names": dataset.class_names, "notes": dataset.notes or [],
         },
+        **said,
         "device": {"type": arena.device.type, "processes": arena.world, "precision": arena.precision},
         "versions": versions(),
         "commit": _commit(),

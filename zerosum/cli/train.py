@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,6 @@ import tyro
 
 from zerosum.core import discovery
 from zerosum.core.errors import BadOption
-from zerosum.core.settings import to_json
 
 USAGE = """usage: zerosum train SYSTEM [--data SOURCE] [options]
 
@@ -22,12 +22,19 @@ examples:
   zerosum train dcgan --run.minutes 5                       the digits that come along
   zerosum train wgan_gp --data photos/ --data.resolution 64 --critic-steps 3 --adam.lr 3e-4
   zerosum train rpgan --data faces.zip networks:mlp --networks.hidden 512
+  zerosum train stylegan2 --data cats/ --from runs/faces --freeze-discriminator 3
 """
 
 SOURCE = (
     "Folder, archive, npz, parquet, hf://name, or a built-in set: digits, mnist, fashion_mnist, cifar10, "
     "stacked_mnist, ring, grid."
 )
+
+FROM = (
+    "Run folder, or folder of a generator, of the same system: training starts from its weights, and from its settings "
+    "where no preset is given."
+)
+FREEZE = "Layers of the discriminator, from the image on, that stay as they are (FreezeD, Mo et al. 2020); None: none."
 
 
 def main(arguments: list[str]) -> int:
@@ -53,9 +60,13 @@ def main(arguments: list[str]) -> int:
         parsed.features,
         parsed.weights,
         parsed.wandb,
+        start_from=parsed.start_from,
+        freeze_discriminator=parsed.freeze_discriminator,
     )
     if parsed.dry_run:
-        print(json.dumps(to_json(command), indent=2, default=str))
+        resolved, said = api.dry_run(command)
+        print(json.dumps(resolved, indent=2, default=str))
+        print(said, file=sys.stderr)
         return 0
     api.start(command)
     return 0
@@ -75,6 +86,10 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
         if name not in presets:
             raise BadOption(f"{system.name} has no preset {name!r}; it has: {', '.join(presets) or 'none'}.")
         config = presets[name]
+    elif (start := _option(arguments, "--from")) is not None:
+        from zerosum.training import transfer
+
+        config = transfer.read(start, system.name).config
     fields: list[Any] = [
         _field("config", module.Config, config, flag=""),
         _field("source", str, "digits", SOURCE, flag="data"),
@@ -83,6 +98,8 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
         _field("features", Features, "auto", "What scores are measured on; none: no scores, keep the last generator."),
         _field("weights", Path | None, None, "Weights file for the features, where they cannot be downloaded."),
         _field("wandb", str | None, None, "Also log to this project on Weights & Biases."),
+        _field("start_from", Path | None, None, FROM, flag="from"),
+        _field("freeze_discriminator", int | None, None, FREEZE),
         _field("preset", Literal[tuple(presets) or ("none",)] | None, None, "Settings to start from."),
         _field("dry_run", bool, False, "Print the resolved command and stop."),
     ]

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-UNPREFIXED = {"run.on_illness": "on-illness"}
+UNPREFIXED = {"run.on_illness": "on-illness", "start_from": "from"}
 
 
 def written(command: Any) -> str:

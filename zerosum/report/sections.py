@@ -353,6 +353,8 @@ def settings(record: Record) -> Html:
     if data is not None:
         facts: list[tuple[Child, Child]] = flat(data) if isinstance(data, Mapping) else [("source", str(data))]
         parts.append(join([tag("h3", "Data"), rows(facts)]))
+    if isinstance(chosen := config.pop("chosen", None), Mapping) and chosen:
+        parts.append(join([tag("h3", "Chosen automatically"), choices(chosen)]))
     for name in [key for key, value in config.items() if isinstance(value, Mapping) and value]:
         table = rows(flat(config.pop(name)))
         heading = "Every setting" if name == "command" else str(name).replace("_", " ").capitalize()
@@ -361,6 +363,16 @@ def settings(record: Record) -> Html:
     if config:
         parts.append(tag("details", tag("summary", "This run"), rows(flat(config)), open="open"))
     return section("Settings", "settings", *parts)
+
+
+def choices(chosen: Mapping[str, Any]) -> Html:
+    """Settings that were "auto", from {setting: "value: reason"}."""
+    head = tag("thead", tag("tr", *(tag("th", name, scope="col") for name in ("setting", "value", "why"))))
+    body = []
+    for name, text in chosen.items():
+        value, _, why = str(text).partition(": ")
+        body.append(tag("tr", tag("th", name, scope="row"), tag("td", value), tag("td", why)))
+    return tag("div", tag("table", head, tag("tbody", *body), class_="facts"), class_="scroll")
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[Child, Child]]:

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,28 +54,53 @@ def load(path: Path, game: Game) -> dict[str, Any]:
     Raises:
         BadFile: the checkpoint is broken or belongs to another system or configuration.
     """
-    from safetensors.torch import load as from_bytes
-
-    try:
-        progress = files.read_json(path / "progress.json")
+    progress, content = _read(path, NETWORKS, OPTIMIZERS)
+    with _named(path):
         rounds, _ = int(progress["rounds"]), [progress[name] for name in PROGRESS]
-        content = {name: (path / name).read_bytes() for name in (NETWORKS, OPTIMIZERS)}
-        for name, read in content.items():
-            if hashlib.sha256(read).hexdigest() != progress["sha256"][name]:
-                raise BadFile(f"the checkpoint {path} is damaged: {name} is not what was written.")
-        tensors = from_bytes(content[NETWORKS])
+        tensors = _tensors(content[NETWORKS])
         optimizers = torch.load(io.BytesIO(content[OPTIMIZERS]), map_location=game.arena.device, weights_only=True)
-    except BadFile:
-        raise
-    except Exception as error:  # broken files make their readers raise anything
-        reason = str(error).splitlines()[0] if str(error) else ""
-        raise BadFile(f"the checkpoint {path} cannot be read: {type(error).__name__} {reason}.") from error
     _refuse_foreign(path, tensors, optimizers, game)
     game.load_state_dict(tensors)
     for name, player in game.players.items():
         player.load_optimizer(optimizers[name])
     game.rounds = rounds
     return progress
+
+
+def networks(path: Path) -> dict[str, Tensor]:
+    """The networks, buffers and moving averages of a checkpoint by their names in the game. Raises BadFile."""
+    _, content = _read(path, NETWORKS)
+    with _named(path):
+        return _tensors(content[NETWORKS])
+
+
+def _tensors(content: bytes) -> dict[str, Tensor]:
+    from safetensors.torch import load as from_bytes
+
+    return from_bytes(content)
+
+
+def _read(path: Path, *names: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """progress.json and the contents of the named files, if they are what was written."""
+    with _named(path):
+        progress = files.read_json(path / "progress.json")
+        content = {name: (path / name).read_bytes() for name in names}
+        for name, read in content.items():
+            if hashlib.sha256(read).hexdigest() != progress["sha256"][name]:
+                raise BadFile(f"the checkpoint {path} is damaged: {name} is not what was written.")
+    return progress, content
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Broken files make their readers raise anything: BadFile, naming the checkpoint."""
+    try:
+        yield
+    except BadFile:
+        raise
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else ""
+        raise BadFile(f"the checkpoint {path} cannot be read: {type(error).__name__} {reason}.") from error
 
 
 def _refuse_foreign(path: Path, tensors: dict[str, Tensor], optimizers: dict[str, Any], game: Game) -> None:

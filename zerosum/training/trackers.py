@@ -22,6 +22,12 @@ from zerosum.training.loop import Training
 console = Console(stderr=True)
 
 
+def announce(text: str) -> None:
+    """Lines for people, as they are."""
+    if text:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 class JsonLines(Callback):
     """metrics.jsonl: one line per tick, score, finding and event. After a resume, lines from beyond the checkpoint are
     dropped.
