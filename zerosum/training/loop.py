@@ -14,12 +14,13 @@ import tyro
 
 from zerosum.core import files, randomness
 from zerosum.core.errors import BadFile, BadOption, NotFinite
+from zerosum.core.settings import Auto
 from zerosum.data.spec import Dataset
 from zerosum.training import checkpoint
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.callback import Callback, RollBack, StopTraining
-from zerosum.training.game import Game
+from zerosum.training.game import Game, Phase
 from zerosum.training.generator import TrainedGenerator
 
 
@@ -36,10 +37,12 @@ class Run:
     minutes: float | None = None
     """Stop after so many minutes of training. Schedules still run over the system's own length: where they matter, give
     --run.samples."""
-    batch_size: int | None = None
-    """Samples per batch over all processes; by default the paper's."""
-    micro_batch: int | None = None
-    """Samples that a process puts through a network at once: less memory, same result (without batch statistics)."""
+    batch_size: int | Auto | None = None
+    """Samples per batch over all processes; by default the paper's. auto: that, less only where the data does not fill
+    a batch; with --run.micro-batch auto."""
+    micro_batch: int | Auto | None = None
+    """Samples that a process puts through a network at once: less memory, same result (without batch statistics). auto:
+    as many as fit into the free memory."""
     devices: str = "auto"
     """auto, cpu, cuda or mps; with a number for several processes: cuda:4, cpu:2."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -58,8 +61,17 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
+            if value not in (None, "auto") and not 0 < value < float("inf"):
                 raise BadOption(f"--run.{name.replace('_', '-')} is {value}; it must be more than 0.")
+
+    def batch(self, game: Game, phase: Phase) -> int:
+        """Samples per batch of a phase, over all processes. Raises BadOption where it is still "auto"."""
+        if self.batch_size == "auto" or self.micro_batch == "auto":
+            raise BadOption(
+                '--run.batch-size and --run.micro-batch "auto" become numbers before the training loop: '
+                "start it by zerosum.train, or give numbers."
+            )
+        return self.batch_size or phase.batch_size or game.batch_size
 
 
 @dataclass
@@ -104,7 +116,7 @@ class Training:
         if self.rounds:
             return round(self.samples / self.rounds * self.game.total_rounds)
         phases = self.game.phases()
-        return sum(phase.rounds * (self.run.batch_size or phase.batch_size or self.game.batch_size) for phase in phases)
+        return sum(phase.rounds * self.run.batch(self.game, phase) for phase in phases)
 
     @property
     def first(self) -> bool:
@@ -179,7 +191,7 @@ def train(
         KeyboardInterrupt: interrupted; everything is saved and `resume` continues.
     """
     arena = arena or Arena()
-    arena.micro_batch = run.micro_batch
+    arena.micro_batch = None if run.micro_batch == "auto" else run.micro_batch  # refused by Run.batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
     said = _restore(training)
     with _signals() as caught:
@@ -265,7 +277,7 @@ def _round(training: Training) -> None:
     phase, played = game.phase()
     if played == 0:
         phase.enter()
-    batches.batch_size = training.run.batch_size or phase.batch_size or game.batch_size
+    batches.batch_size = training.run.batch(game, phase)
     arena.round, arena.progress = game.rounds, _progress(training)
     randomness.reseed(*batches.seed, "round", arena.rank, arena.samples)
     phase.play(batches)
@@ -361,7 +373,7 @@ def _continue_from(training: Training, progress: dict[str, Any]) -> None:
     arena.log = type(arena.log)()
     training.batches = Batches(
         training.dataset.train,
-        batch_size=training.run.batch_size or game.batch_size,
+        batch_size=training.run.batch(game, game.phase()[0]),
         noise=game.noise(),
         seed=(training.run.seed, training.attempt),
         arena=arena,
