@@ -102,7 +102,7 @@ def play(game: Game, store: Memory, rounds: int, batch_size: int | None = None) 
         batches.batch_size = batch_size or phase.batch_size or game.batch_size
         game.arena.round, game.arena.progress = game.rounds, game.rounds / max(game.total_rounds, 1)
         randomness.reseed(0, "round", game.arena.samples)
-        phase.play(batches)
+        game.turn(phase, batches)
         game.rounds += 1
     return batches
 

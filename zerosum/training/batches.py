@@ -53,14 +53,33 @@ class Batches:
         self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
         self.batch_size, self.samples, self.flip = batch_size, samples, flip
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._ahead: Batch | None = None
 
     def __iter__(self) -> Batches:
         return self
 
     def __next__(self) -> Batch:
         """The next batch: data and noise, on the device, this process's share of it."""
-        start, share = self.samples, equal_share(self.batch_size, self.arena.world)
-        mine = slice(self.arena.rank * share, (self.arena.rank + 1) * share)
+        batch, self._ahead = self.peek(), None
+        self.samples += self.batch_size
+        self.arena.samples = self.samples
+        self.store.prefetch(self.order(self.samples, self.batch_size)[self._mine()])
+        return batch
+
+    def peek(self) -> Batch:
+        """The batch that comes next, without taking it."""
+        if self._ahead is None:
+            self._ahead = self._fetch(self.samples)
+        return self._ahead
+
+    def _mine(self) -> slice:
+        """This process's share of a batch."""
+        share = equal_share(self.batch_size, self.arena.world)
+        return slice(self.arena.rank * share, (self.arena.rank + 1) * share)
+
+    def _fetch(self, start: int) -> Batch:
+        """The batch that begins at position `start` of the stream."""
+        mine = self._mine()
         indices = self.order(start, self.batch_size)[mine]
         flip = None
         if self.flip:
@@ -72,9 +91,6 @@ class Batches:
         draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
         for name, latent in self.noise.items():
             batch[name] = latent.draw(self.batch_size, draw)[mine]
-        self.samples += self.batch_size
-        self.arena.samples = self.samples
-        self.store.prefetch(self.order(self.samples, self.batch_size)[mine])
         return batch
 
     def order(self, start: int, count: int) -> Tensor:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Spec
 from zerosum.training.arena import Arena
+from zerosum.training.augmentation import Augment, Augmentation
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.player import Player
 
@@ -50,12 +52,17 @@ class Game(nn.Module):
         latent: the distribution of z.
         rounds: the rounds played so far, the only measure of progress.
         conditional: whether the generator takes labels.
+        undecided: the logit that the loss leaves D with where it cannot tell; None where only differences of logits
+            have a meaning (relativistic, Wasserstein).
+        augmentation: what stands before D, where the run asks for it.
         chosen: what was set to "auto" -> the value that was chosen and why.
     """
 
     Config: ClassVar[type]
     latent: Latent
     conditional: bool = False
+    undecided: float | None = 0.0
+    augmentation: Augmentation | None
 
     def __init__(self, config: Any, spec: Spec):
         super().__init__()
@@ -63,6 +70,7 @@ class Game(nn.Module):
         self.rounds = 0
         self.chosen: dict[str, str] = {}
         self.arena = Arena()
+        self.augmentation = None
         self.build()
 
     # -- what a sub-class writes
@@ -98,6 +106,22 @@ class Game(nn.Module):
         with torch.no_grad(), self.undisturbed(D), self.arena.autocast():
             label = batch.get("label") if self.conditional else None
             return D(batch["image"], label).float().flatten()
+
+    def certainty(self, batch: Batch) -> Tensor:
+        """(n,): how sure D is that the images of `batch` are real, above 0 if it takes them for real.
+
+        Where no logit means "undecided", compared with generated images, one for each: D(x) - D(G(z)).
+        """
+        logits = self.critique(batch)
+        if logits is None:
+            raise BadOption(f"{type(self).__name__} shows no logits, so that it cannot be seen how sure D is.")
+        if self.undecided is not None:
+            return logits - self.undecided
+        G, label = self.get_submodule("G"), batch.get("label") if self.conditional else None
+        with torch.no_grad(), self.undisturbed(G), self.arena.autocast():
+            fake = G(batch["z"], label)
+        generated = self.critique({**batch, "image": fake})
+        return logits - generated if generated is not None else logits
 
     # -- what it gets
     # -------------------------------------------------------------------------------------------------------
@@ -160,6 +184,46 @@ class Game(nn.Module):
         """Log 0-d tensors under their names, without waiting for the device."""
         for name, value in values.items():
             self.arena.log.add(name, value)
+
+    def augment_with(self, settings: Augment) -> None:
+        """From now on D is shown augmented images in each round.
+
+        Raises:
+            BadOption: the game has no images or no discriminator.
+        """
+        D, name = getattr(self, "D", None), type(self).__name__
+        if self.spec.kind != "image" or not isinstance(D, nn.Module):
+            what = f"samples are {self.spec.kind}" if self.spec.kind != "image" else f"{name} has no single D"
+            raise BadOption(f"--augment is for games whose discriminator sees images: here {what}. Leave it out.")
+        self.augmentation = Augmentation(settings, self.spec.shape[0])
+        D.register_forward_pre_hook(lambda module, given: (self.augment(given[0]), *given[1:]))
+
+    def augment(self, images: Tensor) -> Tensor:
+        """Images as D sees them. Calling D does this by itself; calling a method of D does not."""
+        return images if self.augmentation is None else self.augmentation(images)
+
+    @contextmanager
+    def augmenting(self) -> Iterator[None]:
+        """D sees augmented images inside, where the run asks for it; outside of rounds it otherwise does not."""
+        if self.augmentation is None:
+            yield
+            return
+        before, self.augmentation.active = self.augmentation.active, True
+        try:
+            yield
+        finally:
+            self.augmentation.active = before
+
+    def turn(self, phase: Phase, batches: Batches) -> None:
+        """A round of a phase, and what augmentation does around it."""
+        if self.augmentation is None:
+            phase.play(batches)
+            return
+        shown = batches.samples
+        self.augmentation.before(self, batches)
+        with self.augmenting():
+            phase.play(batches)
+        self.augmentation.after(batches.samples - shown)
 
     @contextmanager
     def undisturbed(self, *networks: nn.Module) -> Iterator[None]:

@@ -88,5 +88,6 @@ class ImprovedGAN(Game):
         """||E f(x) - E f(G(z))||^2 for D's features f (section 3.1), or -log D(G(z))."""
         fake = self.G(batch["z"])
         if self.config.feature_matching:
-            return {"features": feature_matching(self.D.features(batch["image"]), self.D.features(fake))}
+            real, fake = self.augment(batch["image"]), self.augment(fake)
+            return {"features": feature_matching(self.D.features(real), self.D.features(fake))}
         return {"adversarial": nonsaturating_g(self.D(fake))}

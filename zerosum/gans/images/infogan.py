@@ -94,7 +94,7 @@ class InfoGAN(Game):
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """D's logits (n,) and Q's belief (n, codes) for x (n, ...), from one pass through the body they share."""
-        features = self.D.features(x)
+        features = self.D.features(self.augment(x))
         return self.D.head(features).squeeze(1), self.Q(features)
 
     def surprise(self, belief: Tensor, z: Tensor) -> Tensor:

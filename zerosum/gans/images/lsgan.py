@@ -61,6 +61,7 @@ class LSGAN(Game):
         self.latent = Uniform(config.latent)
         self.G = config.networks.generator(self.spec, config.latent)
         self.D = config.networks.discriminator(self.spec)
+        self.undecided = (config.real_target + config.fake_target) / 2
         self.discriminator = Player(self.D, optimizer=config.adam)
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
 

@@ -91,6 +91,7 @@ class R3GAN(Game):
     """D tells which of two images is the real one; G makes the generated one look more real."""
 
     Config = Config
+    undecided = None
 
     def build(self) -> None:
         """Networks and players."""

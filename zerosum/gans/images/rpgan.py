@@ -60,6 +60,7 @@ class RpGAN(Game):
     """D tells which of two samples is the real one; G makes the generated one look more real."""
 
     Config = Config
+    undecided = None
 
     def build(self) -> None:
         """Networks and players."""

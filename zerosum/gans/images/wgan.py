@@ -56,6 +56,7 @@ class WGAN(Game):
     """The critic estimates how far generated samples are from real ones; G brings them nearer."""
 
     Config = Config
+    undecided = None
 
     def build(self) -> None:
         """Networks and players."""

@@ -57,6 +57,7 @@ class WGANGP(Game):
     """The critic estimates how far generated samples are from real ones; G brings them nearer."""
 
     Config = Config
+    undecided = None
 
     def build(self) -> None:
         """Networks and players."""
