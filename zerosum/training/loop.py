@@ -280,7 +280,7 @@ def _round(training: Training) -> None:
     batches.batch_size = training.run.batch(game, phase)
     arena.round, arena.progress = game.rounds, _progress(training)
     randomness.reseed(*batches.seed, "round", arena.rank, arena.samples)
-    phase.play(batches)
+    game.turn(phase, batches)
     game.rounds += 1
 
 
