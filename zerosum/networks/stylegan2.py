@@ -27,6 +27,17 @@ def channels_at(level: int, base: int, most: int) -> int:
     return max(min(base // (4 * 2**level), most), 1)
 
 
+def stages(
+    height: int, width: int, base: int, most: int, channels: tuple[int, ...] | None
+) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """(channels of each resolution, coarsest first; size of the coarsest grid), `channels` as they are where given."""
+    if channels is None:
+        levels, grid = plan(height, width)
+        return tuple(channels_at(level, base, most) for level in range(levels + 1)), grid
+    scale = 2 ** (len(channels) - 1)
+    return channels, (-(-height // scale), -(-width // scale))
+
+
 class Mapping(nn.Module):
     """z, and a label, to w: one vector for each layer of the synthesis network.
 
@@ -152,15 +163,15 @@ class Synthesis(nn.Module):
     """w (n, copies, size) to images (n, channels, height, width), of no fixed range (trained to about [-1, 1])."""
 
     def __init__(
-        self, w: int, shape: tuple[int, int, int], *, base: int = 32768, most: int = 512, clamp: float | None = None
-    ):
+        self, w: int, shape: tuple[int, int, int], *, base: int = 32768, most: int = 512,
+        channels: tuple[int, ...] | None = None, clamp: float | None = None,
+    ):  # fmt: skip
         super().__init__()
-        channels, self.height, self.width = shape
-        levels, grid = plan(self.height, self.width)
-        sizes = [channels_at(level, base, most) for level in range(levels + 1)]
-        self.copies = 2 * (levels + 1)
+        image, self.height, self.width = shape
+        sizes, grid = stages(self.height, self.width, base, most, channels)
+        self.copies = 2 * len(sizes)
         self.blocks = nn.ModuleList(
-            SynthesisBlock(before, after, w, channels, (grid[0] * 2**level, grid[1] * 2**level), clamp)
+            SynthesisBlock(before, after, w, image, (grid[0] * 2**level, grid[1] * 2**level), clamp)
             for level, (before, after) in enumerate(zip([None, *sizes[:-1]], sizes, strict=True))
         )
 
@@ -185,15 +196,16 @@ class Generator(nn.Module):
         w: components of w.
         layers: of the mapping network.
         base, most: channels are base / pixels, at most `most`.
+        channels: of each resolution, coarsest first; None: by base and most.
         clamp: largest magnitude of activations (256 in networks that were trained in half precision); None: any.
     """
 
     def __init__(
         self, latent: int, shape: tuple[int, int, int], *, classes: int = 0, w: int = 512, layers: int = 8,
-        base: int = 32768, most: int = 512, clamp: float | None = None,
+        base: int = 32768, most: int = 512, channels: tuple[int, ...] | None = None, clamp: float | None = None,
     ):  # fmt: skip
         super().__init__()
-        self.synthesis = Synthesis(w, shape, base=base, most=most, clamp=clamp)
+        self.synthesis = Synthesis(w, shape, base=base, most=most, channels=channels, clamp=clamp)
         self.mapping = Mapping(latent, classes, w, self.synthesis.copies, layers=layers)
 
     def forward(
@@ -224,6 +236,7 @@ class Discriminator(nn.Module):
 
     Args:
         base, most: channels are base / pixels, at most `most`.
+        channels: of each resolution, coarsest first; None: by base and most.
         classes: the label is mapped and projected onto the features where not 0.
         embedding: components of the mapped label; None: as many as channels at the end.
         group: samples a group of the minibatch standard deviation; 0: leave it out.
@@ -232,14 +245,14 @@ class Discriminator(nn.Module):
 
     def __init__(
         self, shape: tuple[int, int, int], *, classes: int = 0, base: int = 32768, most: int = 512,
-        embedding: int | None = None, group: int = 4, layers: int = 8,
+        channels: tuple[int, ...] | None = None, embedding: int | None = None, group: int = 4, layers: int = 8,
     ):  # fmt: skip
         super().__init__()
-        channels, height, width = shape
-        levels, grid = plan(height, width)
-        self.padding = (grid[0] * 2**levels - height, grid[1] * 2**levels - width)
-        sizes = [channels_at(level, base, most) for level in range(levels, -1, -1)]
-        self.from_image = EqualizedConv(channels, sizes[0], 1, activate=True)
+        image, height, width = shape
+        coarse_first, grid = stages(height, width, base, most, channels)
+        sizes, scale = coarse_first[::-1], 2 ** (len(coarse_first) - 1)
+        self.padding = (grid[0] * scale - height, grid[1] * scale - width)
+        self.from_image = EqualizedConv(image, sizes[0], 1, activate=True)
         self.blocks = nn.Sequential(*(DiscriminatorBlock(a, b) for a, b in zip(sizes, sizes[1:], strict=False)))
         last = sizes[-1]
         embedding = (embedding or last) if classes else 0

@@ -40,9 +40,13 @@ class Band:
 
 def bands(
     resolution: int, channels: int, *, layers: int = 14, critical: int = 2, base: int = 32768, most: int = 512,
-    first_cutoff: float = 2.0, first_stopband: float = 2**2.1, last_stopband: float = 2**0.3,
+    widths: tuple[int, ...] | None = None, first_cutoff: float = 2.0, first_stopband: float = 2**2.1,
+    last_stopband: float = 2**0.3,
 ) -> list[Band]:  # fmt: skip
-    """The bands of all layers, the image's last (section 3.2, "Flexible layer specifications")."""
+    """The bands of all layers, the image's last (section 3.2, "Flexible layer specifications").
+
+    `widths` are the channels of all layers but the image's; None: base / 2 / cutoff, at most `most`.
+    """
     found = []
     end = resolution / 2
     for index in range(layers + 1):
@@ -50,7 +54,7 @@ def bands(
         cutoff = first_cutoff * (end / first_cutoff) ** exponent
         stopband = first_stopband * (end * last_stopband / first_stopband) ** exponent
         rate = 2 ** math.ceil(math.log2(min(2 * stopband, resolution)))
-        width = round(min(base / 2 / cutoff, most))
+        width = widths[index] if widths and index < layers else round(min(base / 2 / cutoff, most))
         found.append(Band(rate + 2 * MARGIN, rate, cutoff, max(stopband, rate / 2) - cutoff, width))
     last = [Band(resolution, band.rate, band.cutoff, band.half_width, band.channels) for band in found[-2:]]
     last[-1] = Band(resolution, last[-1].rate, last[-1].cutoff, last[-1].half_width, channels)
@@ -130,7 +134,7 @@ class Layer(nn.Module):
         kernel: of the convolution.
         radial: the filter after the activation is radially symmetric (R).
         image: the last layer, which has neither demodulation nor activation nor filters.
-        clamp: largest magnitude of activations.
+        clamp: largest magnitude of activations; None: any.
     """
 
     magnitude_ema: Tensor
@@ -139,7 +143,7 @@ class Layer(nn.Module):
 
     def __init__(
         self, w: int, source: Band, target: Band, *, kernel: int, radial: bool = False, image: bool = False,
-        clamp: float = 256.0,
+        clamp: float | None = 256.0,
     ):  # fmt: skip
         super().__init__()
         self.source, self.target, self.image, self.clamp = source, target, image, clamp
@@ -170,7 +174,7 @@ class Layer(nn.Module):
         if self.image:
             style = style / math.sqrt(style.shape[1])
             x = F.conv2d(x * (style * gain).to(x.dtype)[:, :, None, None], self.weight, self.bias)
-            return x.float().clamp(-self.clamp, self.clamp)
+            return self.limited(x.float())
         # The paper also scales weights and styles to unit mean square; demodulation takes that out again, and bf16
         # needs no help.
         norm = (style.square() @ self.weight.float().square().sum(dim=(2, 3)).T + 1e-8).rsqrt()
@@ -184,8 +188,12 @@ class Layer(nn.Module):
             x = F.pad(x, (self.before, self.after, self.before, self.after))
         else:
             x = up_fir(x, self.up_filter, self.up, self.before, self.after)
-        x = (F.leaky_relu(x, SLOPE) * math.sqrt(2.0)).clamp(-self.clamp, self.clamp)
+        x = self.limited(F.leaky_relu(x, SLOPE) * math.sqrt(2.0))
         return x if self.down_filter is None else down_fir(x, self.down_filter, self.down)
+
+    def limited(self, x: Tensor) -> Tensor:
+        """x, where its magnitude is at most `clamp`."""
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
 
 class Synthesis(nn.Module):
@@ -196,17 +204,19 @@ class Synthesis(nn.Module):
         kernel: of the convolutions: 3 (T), 1 (R).
         radial: radial filters (R), but in the critically sampled layers.
         base, most: channels of a layer are base / 2 / cutoff, at most `most`.
+        widths: channels of all layers but the image's; None: by base and most.
         decay: of the moving averages of magnitudes while training, for each pass.
     """
 
     def __init__(
         self, w: int, shape: tuple[int, int, int], *, layers: int = 14, kernel: int = 3, radial: bool = False,
-        base: int = 32768, most: int = 512, critical: int = 2, clamp: float = 256.0, decay: float = 0.999,
+        base: int = 32768, most: int = 512, widths: tuple[int, ...] | None = None, critical: int = 2,
+        clamp: float | None = 256.0, decay: float = 0.999,
     ):  # fmt: skip
         super().__init__()
         self.decay = decay
         channels, resolution, _ = shape
-        self.bands = bands(resolution, channels, layers=layers, critical=critical, base=base, most=most)
+        self.bands = bands(resolution, channels, layers=layers, critical=critical, base=base, most=most, widths=widths)
         self.copies = layers + 2
         self.input = FourierInput(w, self.bands[0])
         sources = [self.bands[0], *self.bands[:-1]]
@@ -240,13 +250,13 @@ class Generator(nn.Module):
 
     def __init__(
         self, latent: int, shape: tuple[int, int, int], *, classes: int = 0, w: int = 512, mapping_layers: int = 2,
-        layers: int = 14, kernel: int = 3, radial: bool = False, base: int = 32768, most: int = 512, critical: int = 2,
-        clamp: float = 256.0, decay: float = 0.999,
+        layers: int = 14, kernel: int = 3, radial: bool = False, base: int = 32768, most: int = 512,
+        widths: tuple[int, ...] | None = None, critical: int = 2, clamp: float | None = 256.0, decay: float = 0.999,
     ):  # fmt: skip
         super().__init__()
         self.synthesis = Synthesis(
-            w, shape, layers=layers, kernel=kernel, radial=radial, base=base, most=most, critical=critical, clamp=clamp,
-            decay=decay,
+            w, shape, layers=layers, kernel=kernel, radial=radial, base=base, most=most, widths=widths,
+            critical=critical, clamp=clamp, decay=decay,
         )  # fmt: skip
         self.mapping = Mapping(latent, classes, w, self.synthesis.copies, layers=mapping_layers)
 

@@ -51,6 +51,8 @@ class Config:
     """... but never more than this."""
     conditional: bool = False
     """Whether generator and discriminator are given the label."""
+    channels: tuple[int, ...] | None = None
+    """Channels of each resolution, coarsest first; None: by channel_base and channel_max."""
     clamp: float | None = None
     """Largest magnitude of G's activations (256 in networks that were trained in half precision); None: any."""
     gamma: float | Auto = "auto"
@@ -96,11 +98,12 @@ class StyleGAN2(Game):
         self.latent = Normal(config.latent)
         self.G = stylegan2.Generator(
             config.latent, shape, classes=classes, w=config.w, layers=config.mapping_layers, base=config.channel_base,
-            most=config.channel_max, clamp=config.clamp,
+            most=config.channel_max, channels=config.channels, clamp=config.clamp,
         )  # fmt: skip
         self.D = stylegan2.Discriminator(
-            shape, classes=classes, base=config.channel_base, most=config.channel_max, group=config.minibatch_std
-        )
+            shape, classes=classes, base=config.channel_base, most=config.channel_max, channels=config.channels,
+            group=config.minibatch_std,
+        )  # fmt: skip
         self.gamma = self.choose("gamma", config.gamma, *r1_gamma(self.spec, config.batch_size))
         half_life = config.ema_half_life
         if half_life is not None:

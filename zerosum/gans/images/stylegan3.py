@@ -63,6 +63,10 @@ class Config:
     """... but never more than this."""
     conditional: bool = False
     """Whether generator and discriminator are given the label."""
+    channels: tuple[int, ...] | None = None
+    """Channels of G's layers but the last; None: by channel_base and channel_max."""
+    clamp: float | None = 256.0
+    """Largest magnitude of G's activations; None: any."""
     gamma: float | Auto = "auto"
     """Weight of R1; auto: 0.0002 pixels / batch size."""
     r1_every: int = 16
@@ -106,7 +110,7 @@ class StyleGAN3(Game):
         self.G = stylegan3.Generator(
             config.latent, shape, classes=classes, w=config.w, mapping_layers=config.mapping_layers,
             layers=config.layers, kernel=1 if rotating else 3, radial=rotating, base=config.channel_base,
-            most=config.channel_max, critical=config.critical,
+            most=config.channel_max, widths=config.channels, critical=config.critical, clamp=config.clamp,
             decay=0.5 ** (config.batch_size / config.magnitude_half_life),
         )  # fmt: skip
         self.D = stylegan2.Discriminator(

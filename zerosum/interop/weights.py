@@ -1,0 +1,175 @@
+"""Weights of other projects as zerosum's generators."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import zerosum
+from zerosum.core import discovery
+from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.settings import to_json
+from zerosum.interop.arrays import shown
+from zerosum.interop.containers import read
+from zerosum.interop.foreign import Network, networks
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from zerosum.data.spec import Spec
+    from zerosum.training.generator import TrainedGenerator
+
+SIDES = (8, 4096)
+"""Pixels, at least and at most, of an image's sides."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A foreign generator in zerosum's terms."""
+
+    config: Any
+    """The system's Config, from which its game makes a network of the same shape."""
+    spec: Spec
+    """What its images look like."""
+    tensors: dict[str, Tensor]
+    """The state of the network, by the names that zerosum gives."""
+    layout: str
+    """Whose file this is, for people."""
+    licence: str
+    """What is known about what may be done with the weights."""
+
+
+def formats() -> dict[str, ModuleType]:
+    """The systems whose weights can be imported, found by the names of files."""
+    here = Path(__file__).parent
+    return {
+        name: importlib.import_module(f"zerosum.interop.{name}")
+        for name in discovery.systems()
+        if (here / f"{name}.py").exists()
+    }
+
+
+def import_weights(file: Path | str, system: str | None = None) -> TrainedGenerator:
+    """Read another project's weights. Nothing that the file contains is run.
+
+    Args:
+        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; state dicts with their names as
+            .pt, .pth or .safetensors.
+        system: which system they are of; None: found out.
+
+    Raises:
+        BadFile: it cannot be read, or zerosum has no network that would make the same images.
+        BadOption: they are another system's weights.
+
+    Example:
+        >>> zerosum.interop.import_weights("ffhq.pkl").save("ffhq/")
+    """
+    found = networks(read(Path(file)))
+    name, network = _recognised(found, None if system is None else discovery.find(system).name)
+    try:
+        imported = formats()[name].convert(network)
+    except BadFile as error:
+        raise BadFile(f"{file} cannot be imported as {name}: {error}.") from None
+    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:  # shapes that do not fit each other
+        reason = f"{type(error).__name__}: {shown(str(error))}"
+        raise BadFile(f"{file} cannot be imported as {name}: its tensors do not make a network ({reason}).") from error
+    return generator_of(name, imported, network)
+
+
+def _recognised(found: Network, system: str | None) -> tuple[str, Network]:
+    """The system and the network to import."""
+    path, known = found.content.path, formats()
+    if system is not None and system not in known:
+        raise BadOption(f"--as {system}: no weights of {system} can be imported, only those of {', '.join(known)}.")
+    matches = {name: network for name, module in known.items() if (network := found.under(module.ANCHOR))}
+    if system in matches or (system is None and len(matches) == 1):
+        name = system or next(iter(matches))
+        return name, matches[name]
+    if system is not None and matches:
+        raise BadOption(f"--as {system}: {path} looks like {' or '.join(matches)}; leave --as out, or say so.")
+    if matches:
+        raise BadOption(f"{path} holds networks of {' and '.join(matches)}: say which with --as.")
+    names = ", ".join(list(found.arrays)[:4])
+    held = f"it has {len(found.arrays):,} tensors called {names} ..." if names else "it has no tensors"
+    raise BadFile(f"{path} holds no generator of {', '.join(known)}: {held}")
+
+
+def generator_of(system: str, imported: Imported, network: Network) -> TrainedGenerator:
+    """The trained generator, with all that its model card has to say.
+
+    Raises:
+        BadFile: the tensors are not those of the network that the config makes.
+    """
+    import torch
+
+    from zerosum.data.encodings import ImageEncoding
+
+    game_class: Any = discovery.game_class(system)
+    spec, content = imported.spec, network.content
+    generator: TrainedGenerator = game_class(imported.config, spec).trained()
+    check(imported.tensors, generator.network.state_dict(), f"{content.path} cannot be imported as {system}")
+    if not all(bool(value.isfinite().all()) for value in imported.tensors.values()):
+        raise BadFile(f"{content.path} has weights that are not finite: the training that made them had diverged.")
+    generator.network.load_state_dict(imported.tensors)
+    generator.encoding = ImageEncoding(spec) if spec.shape[0] in (1, 3, 4) else None
+    generator.facts = {
+        "system": system,
+        "paper": discovery.find(system).summary,
+        "config": to_json(imported.config),
+        "source": {
+            "file": content.path.name, "sha256": content.sha256, "network": network.within, "layout": imported.layout,
+        },
+        "licence": imported.licence,
+        "versions": {"zerosum": zerosum.__version__, "torch": torch.__version__, "python": platform.python_version()},
+    }  # fmt: skip
+    return generator
+
+
+def image_spec(channels: int, height: int, width: int, classes: int) -> Spec:
+    """What the images look like.
+
+    Raises:
+        BadFile: they are too small or too large for zerosum's networks.
+    """
+    from zerosum.data.spec import Spec
+
+    least, most = SIDES
+    if not (least <= height <= most and least <= width <= most):
+        raise BadFile(f"its images have {width} x {height} pixels; zerosum's networks make {least} to {most} a side")
+    return Spec((channels, height, width), classes)
+
+
+def check(given: dict[str, Tensor], wanted: dict[str, Tensor], what: str) -> None:
+    """Compare the names and shapes of tensors. Raises BadFile with the first few that differ."""
+    odd = [f"{name} is missing" for name in wanted if name not in given]
+    odd += [f"{name} is of no use here" for name in given if name not in wanted]
+    odd += [
+        f"{name} has the shape {tuple(given[name].shape)} instead of {tuple(value.shape)}"
+        for name, value in wanted.items()
+        if name in given and given[name].shape != value.shape
+    ]
+    if odd:
+        more = f", and {len(odd) - 3} more" if len(odd) > 3 else ""
+        raise BadFile(f"{what}: {', '.join(odd[:3])}{more}.")
+
+
+def renamed(tensors: dict[str, Tensor], rename: Callable[[str], str | None]) -> dict[str, Tensor]:
+    """Tensors by new names.
+
+    Args:
+        rename: old name -> new name; "": the tensor is not needed; None: not known.
+
+    Raises:
+        BadFile: a name is not known, and so neither is what the tensor does.
+    """
+    found = {name: rename(name) for name in tensors}
+    unknown = [name for name, new in found.items() if new is None]
+    if unknown:
+        more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
+        raise BadFile(f"zerosum's network has nothing that does what its {', '.join(unknown[:3])}{more} do")
+    return {new: tensors[name] for name, new in found.items() if new}
