@@ -18,17 +18,19 @@ import torch
 import zerosum
 from zerosum.core import discovery, files, randomness
 from zerosum.core.errors import BadFile, BadOption, ZerosumError
-from zerosum.core.settings import from_json, to_json
+from zerosum.core.settings import Auto, from_json, to_json
 from zerosum.data import load as load_data
 from zerosum.data.options import Data
 from zerosum.data.spec import Dataset
 from zerosum.health.monitor import Monitor
+from zerosum.interop import read_weights
 from zerosum.metrics.callback import Scoring
 from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
 from zerosum.report.callback import Reporting
 from zerosum.training import automatic, checkpoint, loop, memory, transfer
 from zerosum.training.arena import Arena, open_arena, requested
+from zerosum.training.augmentation import ADA, Augment
 from zerosum.training.batches import equal_share
 from zerosum.training.callback import Callback
 from zerosum.training.generator import TrainedGenerator
@@ -59,12 +61,15 @@ class Command:
     """Run folder, or folder of a generator, whose weights training starts from."""
     freeze_discriminator: int | None = None
     """How many layers of the discriminator, from the image on, stay as they are."""
+    augment: Augment | Auto | None = None
+    """What is done to the images that the discriminator sees."""
 
 
 def train(
     system: str, data: Any = "digits", *, config: Any = None, options: Data | None = None, run: Run | None = None,
     features: Features = "auto", weights: Path | None = None, wandb: str | None = None, quiet: bool = False,
     minutes: float | None = None, start_from: Path | str | None = None, freeze_discriminator: int | None = None,
+    augment: Augment | Auto | None = None,
 ) -> TrainedGenerator:  # fmt: skip
     """Train a system on data and return its best generator.
 
@@ -81,6 +86,8 @@ def train(
         minutes: short for run=Run(minutes=...).
         start_from: a run folder, or the folder of a generator, whose weights training starts from.
         freeze_discriminator: how many layers of the discriminator, from the image on, stay as they are.
+        augment: what is done to the images that the discriminator sees: ADA(), DiffAugment() or Fixed() of
+            zerosum.training.augmentation; "auto": ADA where there are few images.
 
     Example:
         >>> generator = zerosum.train("dcgan", data="digits", minutes=3)
@@ -102,6 +109,7 @@ def train(
         wandb,
         start_from=None if start_from is None else Path(start_from),
         freeze_discriminator=freeze_discriminator,
+        augment=augment,
     )
     return start(command, quiet=quiet)
 
@@ -197,6 +205,22 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> TrainedGenerat
     raise BadFile(f"{path} holds no generator: expected generator/model.safetensors or model.safetensors in it.")
 
 
+def import_weights(file: Path | str, system: str | None = None) -> TrainedGenerator:
+    """Another project's weights as a generator. Nothing that the file contains is run.
+
+    Args:
+        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; state dicts with their names as
+            .pt, .pth or .safetensors.
+        system: which system they are of; None: found out.
+
+    Example:
+        >>> zerosum.import_weights("ffhq.pkl").save("ffhq/")
+    """
+    generator = read_weights(file, system)
+    generator.facts["versions"] = versions()
+    return generator
+
+
 def evaluate(
     generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000,
     seed: int = 0, weights: Path | None = None, options: Data | None = None, per_class: bool = False,
@@ -250,6 +274,8 @@ def _game(command: Command, dataset: Dataset) -> Any:
         )
     if command.freeze_discriminator is not None:
         transfer.freeze(game, command.freeze_discriminator)
+    if isinstance(command.augment, Augment):
+        game.augment_with(command.augment)
     return game
 
 
@@ -272,6 +298,10 @@ def _begun(command: Command, dataset: Dataset) -> tuple[Command, Any, dict[str, 
             run, batch_size=None if size == paper else size, micro_batch=run.micro_batch or "auto"
         )
         command = dataclasses.replace(command, run=run)
+    if command.augment == "auto":
+        wanted, reason = automatic.augmentation(len(dataset.train), dataset.spec)
+        chosen["augment"] = automatic.explained("ada" if wanted else "none", reason)
+        command = dataclasses.replace(command, augment=ADA() if wanted else None)
     game = _game(command, dataset)
     said: dict[str, Any] = {"chosen": chosen | game.chosen}
     if command.start_from is not None:
@@ -323,6 +353,7 @@ def _play(
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint, "class_names": dataset.class_names},
         "seed": command.run.seed,
         "precision": arena.precision,
+        "augment": to_json(command.augment),
         "versions": versions(),
         **said,
     }

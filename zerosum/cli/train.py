@@ -37,6 +37,13 @@ FROM = (
 FREEZE = "Layers of the discriminator, from the image on, that stay as they are (FreezeD, Mo et al. 2020); None: none."
 
 
+AUGMENT = (
+    "Augment the images that the discriminator sees, for few images: ada adapts to how sure the discriminator is "
+    "(Karras et al. 2020), diffaugment is always there (Zhao et al. 2020), fixed has a set strength; auto: ada below "
+    "100,000 images. `--augment ada --help` shows its settings, --augment.target and others."
+)
+
+
 def main(arguments: list[str]) -> int:
     """`zerosum train`."""
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -62,6 +69,7 @@ def main(arguments: list[str]) -> int:
         parsed.wandb,
         start_from=parsed.start_from,
         freeze_discriminator=parsed.freeze_discriminator,
+        augment=getattr(parsed, "augmentation", "auto" if parsed.augment == "auto" else None),
     )
     if parsed.dry_run:
         resolved, said = api.dry_run(command)
@@ -76,6 +84,7 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
     """The command line of one system: its own settings, --data..., --run... and a few more."""
     from zerosum.api import Features
     from zerosum.data.options import Data
+    from zerosum.training.augmentation import WORDS
     from zerosum.training.loop import Run
 
     module = discovery.load(system.name)
@@ -100,9 +109,12 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
         _field("wandb", str | None, None, "Also log to this project on Weights & Biases."),
         _field("start_from", Path | None, None, FROM, flag="from"),
         _field("freeze_discriminator", int | None, None, FREEZE),
+        _field("augment", Literal[("none", "auto", *WORDS)], "none", AUGMENT),
         _field("preset", Literal[tuple(presets) or ("none",)] | None, None, "Settings to start from."),
         _field("dry_run", bool, False, "Print the resolved command and stop."),
     ]
+    if (augment := WORDS.get(_option(arguments, "--augment") or "none")) is not None:
+        fields.append(_field("augmentation", type(augment), augment, flag="augment"))
     example = f"zerosum train {system.name} --data photos/ --data.resolution 64 --run.minutes 30"
     options = dataclasses.make_dataclass("Options", fields, frozen=True)
     return tyro.cli(

@@ -20,10 +20,10 @@ def written(command: Any) -> str:
     words += _options(config, "", keep_off=True)
     words += _options(_mapping(command.get("options")), "data.")
     words += _options(_mapping(command.get("run")), "run.")
-    rest = {
-        name: v for name, v in command.items() if name not in ("system", "data", "config", "options", "run", "networks")
-    }
-    words += _options(rest, "")
+    named = ("system", "data", "config", "options", "run", "networks", "augment")
+    words += _options({name: v for name, v in command.items() if name not in named}, "")
+    if augment := _mapping(command.get("augment")):
+        words += ["--augment", str(augment.get("type")).lower(), *_options(augment, "augment.")]
     if networks := _mapping(_mapping(command.get("config")).get("networks")):
         words += [f"networks:{str(networks.get('type')).lower()}", *_options(networks, "networks.", keep_off=True)]
     return shlex.join(words)

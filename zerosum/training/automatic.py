@@ -41,8 +41,10 @@ def ema_half_life(batch_size: int) -> tuple[float, str]:
     return 10_000 * batch_size / 32, f"10,000 samples x batch {batch_size} / 32; at most 5 % of those shown so far"
 
 
-def augmentation(samples: int) -> tuple[bool, str]:
+def augmentation(samples: int, spec: Spec) -> tuple[bool, str]:
     """Whether to augment what the discriminator sees: where there are fewer than 100,000 training images."""
+    if spec.kind != "image":
+        return False, f"for {spec.kind}"
     few = samples < FEW_IMAGES
     return few, f"{samples:,} training images are {'fewer than' if few else 'not below'} {FEW_IMAGES:,}"
 
