@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from zerosum.api import evaluate, load, resume, train
+    from zerosum.api import evaluate, import_weights, load, resume, train
 
-__all__ = ["__version__", "evaluate", "load", "resume", "train"]
+__all__ = ["__version__", "evaluate", "import_weights", "load", "resume", "train"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used, so that `zerosum --help` need not wait for torch.
-    if name in ("evaluate", "load", "resume", "train"):
+    if name in ("evaluate", "import_weights", "load", "resume", "train"):
         from zerosum import api
 
         return getattr(api, name)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
+import keyword
 import os
 import sys
 from pathlib import Path
 
 from zerosum.core.errors import ZerosumError
 
-ORDER = ["list", "train", "resume", "sample", "evaluate", "health", "check-data", "lab"]
+ORDER = ["list", "train", "resume", "sample", "evaluate", "health", "check-data", "lab", "import"]
 """The commands that come first in the help, in the order one uses them."""
 
 EXAMPLE = """examples:
@@ -58,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(command: str, arguments: list[str]) -> int:
     """One command, its errors turned into messages."""
     try:
-        module = importlib.import_module(f"zerosum.cli.{command.replace('-', '_')}")
+        name = command.replace("-", "_")
+        module = importlib.import_module(f"zerosum.cli.{name}_" if keyword.iskeyword(name) else f"zerosum.cli.{name}")
         return module.main(arguments)
     except ZerosumError as error:
         if os.environ.get("ZEROSUM_DEBUG"):

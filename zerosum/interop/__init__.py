@@ -7,6 +7,6 @@ Nothing else has to be touched to add one. It defines
 - `convert(network)`, which turns the network with that tensor into a `weights.Imported`.
 """
 
-from zerosum.interop.weights import import_weights
+from zerosum.interop.weights import read_weights
 
-__all__ = ["import_weights"]
+__all__ = ["read_weights"]

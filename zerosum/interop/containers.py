@@ -77,7 +77,7 @@ def open_bytes(data: memoryview, budget: Budget, depth: int = 0) -> tuple[str, A
     if (length := _safetensors_header(data)) is not None:
         return "safetensors", _safetensors(data, length)
     if data[:1] not in (b"\x80", b"(", b"}", b"]", b"c", b")"):
-        raise BadFile("it is neither a pickle nor a torch.save nor a safetensors file; is the download complete?")
+        raise BadFile("it is neither a pickle nor a torch.save nor a safetensors file, or not a whole one")
     reader = Reader(data, find, budget, depth=depth)
     value = reader.load()
     if value == LEGACY and type(value) is int:

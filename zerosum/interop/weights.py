@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import zerosum
 from zerosum.core import discovery
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.core.settings import to_json
@@ -54,7 +52,7 @@ def formats() -> dict[str, ModuleType]:
     }
 
 
-def import_weights(file: Path | str, system: str | None = None) -> TrainedGenerator:
+def read_weights(file: Path | str, system: str | None = None) -> TrainedGenerator:
     """Read another project's weights. Nothing that the file contains is run.
 
     Args:
@@ -67,7 +65,7 @@ def import_weights(file: Path | str, system: str | None = None) -> TrainedGenera
         BadOption: they are another system's weights.
 
     Example:
-        >>> zerosum.interop.import_weights("ffhq.pkl").save("ffhq/")
+        >>> read_weights("ffhq.pkl").save("ffhq/")
     """
     found = networks(read(Path(file)))
     name, network = _recognised(found, None if system is None else discovery.find(system).name)
@@ -105,8 +103,6 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
     Raises:
         BadFile: the tensors are not those of the network that the config makes.
     """
-    import torch
-
     from zerosum.data.encodings import ImageEncoding
 
     game_class: Any = discovery.game_class(system)
@@ -125,7 +121,6 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
             "file": content.path.name, "sha256": content.sha256, "network": network.within, "layout": imported.layout,
         },
         "licence": imported.licence,
-        "versions": {"zerosum": zerosum.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }  # fmt: skip
     return generator
 

@@ -217,16 +217,24 @@ def model_card(generator: TrainedGenerator) -> str:
     scores = "\n".join(f"- {name}: {value:.4g}" for name, value in facts.get("scores", {}).items()) or "- none recorded"
     classes = f", {generator.spec.classes} classes" if generator.conditional else ""
     fingerprint = str(data.get("fingerprint", ""))[:16]
+    title = f"trained on {data.get('name', 'unknown data')}"
+    origin = f"Trained on {facts.get('samples', 0):,} samples shown, seed {facts.get('seed')}"
+    origin += f", data fingerprint `{fingerprint}`"
+    if source := facts.get("source"):  # somebody else's weights
+        title = f"imported from {source['file']}"
+        origin = f"Weights: {source['layout']}, from `{source['file']}` (sha256 `{source['sha256']}`)"
+    licence = f"\n## Licence\n{facts['licence']}\n" if facts.get("licence") else ""
+    tag = "\nlicense: other" if licence else ""
     return f"""---
 library_name: zerosum
-tags: [gan, {facts.get("system")}]
+tags: [gan, {facts.get("system")}]{tag}
 ---
-# {facts.get("system")} trained on {data.get("name", "unknown data")}
+# {facts.get("system")} {title}
 
 {facts.get("paper", "")}
 
 - Output: {generator.spec.kind} of shape {tuple(generator.spec.shape)}{classes}
-- Trained on {facts.get("samples", 0):,} samples shown, seed {facts.get("seed")}, data fingerprint `{fingerprint}`
+- {origin}
 - zerosum {facts.get("versions", {}).get("zerosum")}, torch {facts.get("versions", {}).get("torch")}
 
 ```python
@@ -237,7 +245,7 @@ images = zerosum.load("this/folder").sample(16, seed=1)
 
 ## Scores while training
 {scores}
-
+{licence}
 ## Limits
 Samples repeat the biases of the data they were learned from, and can resemble single training samples: see the
 memorisation
