@@ -28,7 +28,10 @@ class Growing(nn.Module):
     Attributes:
         levels: doublings of the coarsest grid at full size.
         growth: those that it has grown to, whole or in part.
+        coarse_first: the lists of its stages begin with the coarsest.
     """
+
+    coarse_first = True
 
     def __init__(self, levels: int):
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,10 +199,11 @@ def _constants(theirs: Game, found: Mapping[str, Tensor]) -> set[str]:
 
 
 def _origin(name: str, game: Game, theirs: Game) -> str:
-    """What a tensor of `game` is called in the source: the stages of G are counted from its first, those of D from its
-    last, the coarsest.
+    """What a tensor of `game` is called in the source: stages are counted from the coarsest, which is the last one of D
+    where it does not say `coarse_first`, and the first one of all other networks.
     """
-    if not name.startswith("D"):
+    network = _submodule(game, name.split(".")[:1])
+    if not name.startswith("D") or getattr(network, "coarse_first", False):
         return name
     parts, renamed = name.split("."), list[str]()
     for i, part in enumerate(parts):
@@ -300,7 +302,7 @@ def layers(game: Game) -> list[list[nn.Module]]:
 
     hooks = [unit.register_forward_pre_hook(note) for unit in _units(D)]
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _grown(game):
             label = torch.zeros(4, dtype=torch.int64)
             game.critique({"image": torch.zeros(4, *game.spec.shape), "label": label})
     finally:
@@ -313,6 +315,20 @@ def layers(game: Game) -> list[list[nn.Module]]:
         else:
             order.append([unit])
     return order
+
+
+@contextmanager
+def _grown(game: Game) -> Iterator[None]:
+    """Networks that grow (ProGAN) are at full size inside."""
+    growing: list[Any] = [module for module in game.modules() if hasattr(module, "growth")]
+    before = [module.growth for module in growing]
+    for module in growing:
+        module.growth = float(module.levels)
+    try:
+        yield
+    finally:
+        for module, growth in zip(growing, before, strict=True):
+            module.growth = growth
 
 
 def _units(module: nn.Module) -> Iterator[nn.Module]:
