@@ -14,13 +14,13 @@ from zerosum.data import load
 from zerosum.training.arena import Arena
 from zerosum.training.generator import TrainedGenerator
 
-SIDE = 16
 
-
-def make(system: str = "stylegan2", seed: int = 0, channels: int = 3, **settings: Any) -> TrainedGenerator:
-    """A generator of 16 x 16 images with random weights and all that training gives it; the same for the same seed."""
+def make(
+    system: str = "stylegan2", seed: int = 0, channels: int = 3, side: int = 16, **settings: Any
+) -> TrainedGenerator:
+    """A generator of small images with random weights and all that training gives it; the same for the same seed."""
     game_class: Any = discovery.game_class(system)
-    images = np.random.default_rng(0).integers(0, 256, (40, SIDE, SIDE, channels), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (40, side, side, 3), dtype=np.uint8)
     data = load((images, np.arange(40) % 4))
     torch.manual_seed(seed)
     config = shrunk(game_class.Config(**settings))

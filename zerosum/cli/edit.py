@@ -23,6 +23,7 @@ from zerosum.cli._edit_options import (
     Truncate,
 )
 from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.extras import require
 from zerosum.data.options import Data
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ def main(arguments: list[str]) -> int:
         said = f"there is no action {action!r}." if action else "an action is missing."
         raise BadOption(f"{said}{hint} `zerosum edit RUN ACTION`: the actions are {', '.join(ACTIONS)}.")
     options: Any = tyro.cli(ACTIONS[action][0], args=_joined(arguments[2:]), prog=f"zerosum edit RUN {action}")
+    if isinstance(options, Moving) and options.video:
+        require("av", "video")  # said before the work, not after it
     report = ACTIONS[action][1](_generator(run), options, run)
     if options.json:
         print(json.dumps(report, indent=2))

@@ -185,14 +185,9 @@ def rotate(image: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     c, height, width = image.shape
     kernel = _both(-angle).to(image)
     reach = kernel.shape[0] // 2
-    sparse = image.new_zeros(c, height * FINER, width * FINER)
-    sparse[:, ::FINER, ::FINER] = image
-    fine = F.conv2d(sparse[:, None], kernel[None, None] * FINER**2, padding=reach)
+    fine = F.conv_transpose2d(image[:, None], kernel[None, None] * FINER**2, stride=FINER, padding=reach)
     rows, columns = _turned(image, angle)
-    # Pixel i of the image is pixel i FINER of the finer one; grid_sample takes -1 and 1 for the outer ones' centres.
-    grid = torch.stack(
-        [columns * FINER / (width * FINER - 1) * 2 - 1, rows * FINER / (height * FINER - 1) * 2 - 1], dim=2
-    )
+    grid = torch.stack([columns / (width - 1), rows / (height - 1)], dim=2) * 2 - 1
     places = grid.to(image.dtype).expand(c, -1, -1, -1)
     turned = F.grid_sample(fine, places, mode="bicubic", padding_mode="zeros", align_corners=True)
     margin = reach / FINER
