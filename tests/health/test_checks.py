@@ -147,6 +147,21 @@ def test_a_small_held_out_set_proves_little() -> None:
     assert severity(discriminator_overfitting.check(many)) == "ill"
 
 
+def test_discriminator_overfitting_tells_whether_there_is_augmentation() -> None:
+    plain = discriminator_overfitting.check(evidence(overfitting=1.0, auc_seen=0.9, **LOGITS))
+    assert plain is not None and "--augment ada" in plain.advice and "p =" not in plain.evidence
+    some = discriminator_overfitting.check(evidence(overfitting=1.0, auc_seen=0.9, augmentation=0.31, **LOGITS))
+    assert some is not None and "with augmentation at p = 0.31." in some.evidence
+    assert "--augment ada" not in some.advice and "--augment.target" in some.advice
+
+
+def test_the_strength_of_augmentation_is_no_loss() -> None:
+    line = {"kind": "log", "samples": 1, "augment/p": 0.5, "augment/r_t": 0.6, "generator/adversarial": 1.0}
+    known = Evidence.of_lines([line])
+    assert known.logged() == ["generator/adversarial"]
+    assert known.curve("augment/p") == [0.5]
+
+
 # --- non-convergence
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 
 from tests.report.runs import CONFIG
@@ -29,6 +30,7 @@ def test_the_command_line_understands_what_is_written() -> None:
     from zerosum.core import discovery
     from zerosum.core.settings import to_json
     from zerosum.networks.families import MLP
+    from zerosum.training.augmentation import ADA, DiffAugment, Fixed
     from zerosum.training.loop import Run
 
     module = discovery.load("dcgan")
@@ -38,3 +40,6 @@ def test_the_command_line_understands_what_is_written() -> None:
     parsed = _parse(discovery.find("dcgan"), words[3:])
     assert (parsed.config, parsed.source, parsed.data) == (command.config, command.data, command.options)
     assert (parsed.run, parsed.features) == (command.run, command.features)
+    for augment in (ADA(target=0.5), DiffAugment(("color", "cutout")), Fixed(0.3, 1e6, 0.5, True)):
+        words = shlex.split(written(to_json(dataclasses.replace(command, augment=augment))))
+        assert _parse(discovery.find("dcgan"), words[3:]).augmentation == augment

@@ -18,7 +18,9 @@ from zerosum.core.errors import BadFile
 CLOCKS = ("kind", "samples", "rounds", "seconds")
 """What every line has besides its values."""
 SPEED = "samples/s"
-"""The one logged value that is no loss and no gradient norm, though its name looks like one."""
+"""A logged value that is no loss and no gradient norm, though its name looks like one ..."""
+AUGMENTATION = "augment/"
+"""... and how those begin that tell about augmentation: its probability p and the certainty r_t that it goes by."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class Evidence:
 
     def logged(self) -> list[str]:
         """Names of all losses and gradient norms: "<player>/<term>"."""
-        return list(dict.fromkeys(name for tick in self.ticks for name in tick.values if "/" in name and name != SPEED))
+        names = dict.fromkeys(name for tick in self.ticks for name in tick.values if "/" in name)
+        return [name for name in names if name != SPEED and not name.startswith(AUGMENTATION)]
 
     def to_json(self) -> dict[str, Any]:
         """A summary for health.json: how much there is, and the newest of it."""

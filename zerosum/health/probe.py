@@ -74,6 +74,8 @@ class Probe:
             samples; 0 where they are the same.
         precision, coverage: generated samples near a real one, real samples with a generated one near them.
         copied, copied_real: share of generated and of held-out samples that are copies of training samples.
+        augmentation: its probability p, where the run augments. All logits are then of images augmented as in training,
+            by numbers that are always the same.
         """
         device = training.arena.device
         with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -84,7 +86,11 @@ class Probe:
             label = generator.labels(self.n, seed=derive("health") % 2**31)
             if label is not None:
                 fake["label"] = label
-            values = self._logits(training, fake) | self._samples(images)
+            with training.game.augmenting():
+                values = self._logits(training, fake)
+            values |= self._samples(images)
+        if training.game.augmentation is not None:
+            values["augmentation"] = float(training.game.augmentation.p)
         return {name: value for name, value in values.items() if math.isfinite(value)}
 
     def _logits(self, training: Training, fake: Batch) -> dict[str, float]:

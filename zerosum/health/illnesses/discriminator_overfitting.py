@@ -25,11 +25,14 @@ SEEN = 0.6
 where noise alone can make it large."""
 ERRORS = 3.0
 """The AUC also has to be so many standard errors above 1/2: a held-out set of 20 samples proves little."""
-ADVICE = (
-    "Get more data, mirror it (--data.flip) where that is allowed, or train a smaller discriminator with dropout "
+OTHERWISE = (
+    "get more data, mirror it (--data.flip) where that is allowed, or train a smaller discriminator with dropout "
     "(--networks.width, --networks.dropout 0.3) or with a gradient penalty (rpgan, wgan_gp). Stop early: the best "
     "generator so far is kept in generator/ of the run folder."
 )
+ADVICE = f"Augment what the discriminator sees (--augment ada); {OTHERWISE}"
+STRONGER = f"Augment more (a lower --augment.target, a higher --augment.p or --augment.limit); {OTHERWISE}"
+"""The advice to a run that augments already."""
 
 
 def check(evidence: Evidence) -> Finding | None:
@@ -48,7 +51,10 @@ def check(evidence: Evidence) -> Finding | None:
         f"held-out and {last['logit_generated']:.2g} on generated samples: r_v = {ratios[-1]:.2f} (0: no overfitting, "
         f"1: held-out samples pass for generated). It prefers the training sample in {last['auc_seen']:.0%} of pairs."
     )
-    return Finding(NAME, severity, text, ADVICE, evidence.last.samples)
+    if (p := last.get("augmentation")) is None:
+        return Finding(NAME, severity, text, ADVICE, evidence.last.samples)
+    text += f" That is with augmentation at p = {p:.2f}."
+    return Finding(NAME, severity, text, STRONGER, evidence.last.samples)
 
 
 def seen(snapshot: Snapshot) -> bool:
