@@ -73,7 +73,7 @@ def _run(command: str, arguments: list[str]) -> int:
         sys.stderr.close()
         return 141
     except MemoryError:
-        return _fail("out of memory: lower --run.batch-size or set --run.micro-batch, or lower --data.resolution.")
+        return _fail("out of memory: set --run.micro-batch auto, lower --run.batch-size, or lower --data.resolution.")
     except OSError as error:
         if os.environ.get("ZEROSUM_DEBUG"):
             raise
@@ -81,7 +81,9 @@ def _run(command: str, arguments: list[str]) -> int:
     except RuntimeError as error:
         if "out of memory" not in str(error) and "can't allocate memory" not in str(error):
             raise
-        return _fail(f"out of memory: set --run.micro-batch or lower --run.batch-size ({str(error).splitlines()[0]})")
+        return _fail(
+            f"out of memory: set --run.micro-batch auto or lower --run.batch-size ({str(error).splitlines()[0]})"
+        )
 
 
 def _fail(message: str) -> int:
