@@ -136,14 +136,14 @@ class Truncatable(TrainedGenerator):
     def map(self, z: Tensor, given: Given | None = None, truncation: float = 1.0) -> Tensor:
         """z (n, latent.size) as if drawn from the truncated normal distribution of standard deviation `truncation`.
 
-        Each value keeps its rank: P(|z'| < t) for the new one is P(|z| < t) for the old one.
+        Each value keeps its rank: what was at the 70th percentile of the one distribution is at that of the other.
 
         Raises:
-            BadOption: truncation is not between 0 and 1.
+            BadOption: truncation is not between 0 (all of z is 0) and 1 (none is cut off).
         """
         if truncation == 1.0:
             return z
-        limit = threshold(truncation)
+        limit = threshold(truncation) if truncation else 0.0
         within = math.erf(limit / math.sqrt(2.0))
         return (math.sqrt(2.0) * torch.erfinv(torch.erf(z / math.sqrt(2.0)) * within)).clamp(-limit, limit)
 
@@ -151,7 +151,7 @@ class Truncatable(TrainedGenerator):
 def threshold(deviation: float) -> float:
     """Where to cut a standard normal distribution off on both sides so that its standard deviation is `deviation`."""
     if not 0.0 < deviation < 1.0:
-        raise BadOption(f"truncation {deviation:g}: BigGAN's is more than 0 and at most 1 (none).")
+        raise BadOption(f"truncation {deviation:g}: BigGAN's is between 0 (the mean alone) and 1 (off).")
     low, high = 0.0, 8.0
     for _ in range(60):
         t = (low + high) / 2

@@ -70,7 +70,7 @@ class Config:
 
 PRESETS = {
     #                      stabilise  fade_in   finish  batch  fine_batches    z   base   max
-    "laptop":       Config(   10_000,  10_000, 400_000,    32, (16, 8, 4),   128,  1024,   64, ema_half_life=5_000.0),
+    "laptop":       Config(   10_000,  10_000, 400_000,    32, (16, 8, 4),   128,   512,   64, ema_half_life=5_000.0),
     "cifar10":      Config(  400_000, 400_000, 17_200_000, 16, (16, 16, 16), 128,  4096,  128, target=750.0),
     "lsun256":      Config(  800_000, 800_000, 9_600_000,  16, (16, 16, 16), 512,  8192,  512),
     "celebahq1024": Config(),
@@ -81,6 +81,7 @@ class ProGAN(Game):
     """The critic tells how far generated images are from real ones, at a resolution that grows; G brings them nearer."""
 
     Config = Config
+    undecided = None
 
     def build(self) -> None:
         """Networks and players."""
