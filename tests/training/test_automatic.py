@@ -51,6 +51,11 @@ def test_a_batch_is_smaller_only_where_the_data_does_not_fill_one(samples: int, 
     assert size == expected and f"{samples:,} samples" in reason and size % processes in (0, 64 % processes)
 
 
+def test_numbers_are_written_for_people() -> None:
+    values = [automatic.explained(value, "why") for value in (10_000.0, 0.0128, 2.0, 16, "ada")]
+    assert values == ["10,000: why", "0.0128: why", "2: why", "16: why", "ada: why"]
+
+
 def test_choices_are_aligned() -> None:
     chosen = {"gamma": automatic.explained(0.01234567, "because: so"), "run.batch-size": automatic.explained(8, "few")}
     assert automatic.table(chosen).splitlines() == [

@@ -65,7 +65,9 @@ def batch_size(paper: int, samples: int, processes: int = 1) -> tuple[int, str]:
 
 def explained(value: object, reason: str) -> str:
     """How a choice is kept: "value: reason"."""
-    return f"{value:.4g}: {reason}" if isinstance(value, float) else f"{value}: {reason}"
+    if isinstance(value, float):
+        value = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value}: {reason}"
 
 
 def table(chosen: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Spec
 from zerosum.training.arena import Arena
 from zerosum.training.augmentation import Augment, Augmentation
+from zerosum.training.automatic import explained
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.player import Player
 
@@ -177,7 +178,7 @@ class Game(nn.Module):
         """The setting as given, or, where it is "auto", `value`; the choice and its reason are told to the user."""
         if given != "auto":
             return float(given)
-        self.chosen[name] = f"{value:.4g}: {reason}"
+        self.chosen[name] = explained(value, reason)
         return value
 
     def log(self, **values: Tensor) -> None:

@@ -102,7 +102,9 @@ def _generator(folder: Path, described: dict[str, Any]) -> Source:
         raise BadFile(f"--from {folder}: model.safetensors cannot be read ({reason}).") from error
     data = facts.get("data") or {}
     about = {"path": str(folder), "system": system, "data": data.get("name"), "samples": facts.get("samples")}
-    return Source(folder, str(system), config, spec, tensors, False, about | {"fingerprint": data.get("fingerprint")})
+    about |= {"fingerprint": data.get("fingerprint")}
+    about |= {name: facts[name] for name in ("licence", "source") if name in facts}  # of weights that were imported
+    return Source(folder, str(system), config, spec, tensors, False, about)
 
 
 def _settings(folder: Path, system: Any, config: Any, spec: Any) -> tuple[Any, Spec]:
@@ -243,6 +245,8 @@ def _notes(
     notes = [f"from {source.path}: " + ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())]
     if not source.whole:
         notes.append("the source is a generator alone: all else starts anew")
+    if licence := source.facts.get("licence"):
+        notes.append(f"licence of the source: {licence}")
     if anew:
         reasons = {
             "classes": _classes(game) != _classes(theirs),
