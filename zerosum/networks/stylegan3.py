@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.networks.equalized import SLOPE, EqualizedLinear
-from zerosum.networks.resample import down_fir, up_fir
+from zerosum.networks.resample import filter_down, resample
 from zerosum.networks.stylegan2 import Mapping
 
 MARGIN = 10
@@ -187,9 +187,13 @@ class Layer(nn.Module):
         if self.up_filter is None:
             x = F.pad(x, (self.before, self.after, self.before, self.after))
         else:
-            x = up_fir(x, self.up_filter, self.up, self.before, self.after)
+            x = resample(x, self.up_filter, up=self.up, before=self.before, after=self.after)
         x = self.limited(F.leaky_relu(x, SLOPE) * math.sqrt(2.0))
-        return x if self.down_filter is None else down_fir(x, self.down_filter, self.down)
+        if self.down_filter is None:
+            return x
+        if self.down_filter.dim() == 2:
+            return filter_down(x, self.down_filter, self.down)
+        return resample(x, self.down_filter, down=self.down)
 
     def limited(self, x: Tensor) -> Tensor:
         """x, where its magnitude is at most `clamp`."""
