@@ -54,8 +54,10 @@ def test_sefa_on_chosen_layers_moves_those_only() -> None:
 @pytest.mark.parametrize("system", PLAIN)
 def test_sefa_of_plain_generators_is_that_of_the_first_layer(system: str) -> None:
     generator = make(system)
-    weight = sefa.first_weight(sefa.first_layer(generator))
+    [first], _ = sefa.entries(generator)
+    weight = sefa.latent_matrix(generator)
     assert weight.shape[1] == generator.latent.size
+    assert torch.allclose(weight, first.weight[:, : generator.latent.size], atol=1e-5)
     found = sefa.sefa(generator, 1, samples=100)
     strongest = (weight @ found.vectors[0]).norm()
     others = torch.nn.functional.normalize(torch.randn(50, generator.latent.size), dim=1)
@@ -64,7 +66,7 @@ def test_sefa_of_plain_generators_is_that_of_the_first_layer(system: str) -> Non
 
 def test_the_label_is_not_taken_for_z() -> None:
     generator = make("r3gan", conditional=True)
-    assert sefa.first_layer(generator) is generator.network.project
+    assert sefa.entries(generator)[0] == [generator.network.project]
     assert len(sefa.sefa(generator, 2, samples=100)) == 2
 
 

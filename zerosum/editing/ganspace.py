@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from zerosum.core.errors import BadOption
 from zerosum.core.randomness import derive
 from zerosum.editing.directions import Directions, make, signed
-from zerosum.editing.points import check, images_of, layers_of, population
-from zerosum.editing.sefa import hooked, weight_layers
+from zerosum.editing.points import Points, check, images_of, layers_of, population
+from zerosum.editing.sefa import entries, hooked
 from zerosum.training.generator import TrainedGenerator
 
 
@@ -73,16 +73,16 @@ def _carried_back(z: Tensor, activations: Tensor, count: int, seed: int) -> tupl
     return vectors.float(), shares
 
 
-def _activations(generator: TrainedGenerator, points: object) -> Tensor:
-    """(n, d): what enters the second layer with weights (behind normalisation and activation of the first)."""
-    layers = weight_layers(generator)
-    if len(layers) < 2:
+def _activations(generator: TrainedGenerator, points: Points) -> Tensor:
+    """(n, d): what the layers that z enters hand on to the next, normalised and activated."""
+    _, behind = entries(generator)
+    if not behind:
         raise BadOption("ganspace needs a generator of two layers or more; use --method sefa.")
     found: list[Tensor] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         found.append(inputs[0].detach().float().flatten(1).cpu())
 
-    with hooked(layers[1:2], note):
-        images_of(generator, points)  # type: ignore[arg-type]
+    with hooked(behind[:1], note):
+        images_of(generator, points)
     return torch.cat(found)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from zerosum.core.errors import BadOption
 from zerosum.editing.directions import Directions, make, signed
 from zerosum.editing.points import check, drawn, images_of, layers_of, population
+from zerosum.networks.equalized import EqualizedConv, EqualizedLinear
 from zerosum.training.generator import TrainedGenerator
 
-LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+LINEAR = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, EqualizedLinear, EqualizedConv)
 
 
 def sefa(
@@ -52,8 +53,7 @@ def style_matrix(generator: TrainedGenerator, layers: Sequence[int] | None) -> T
     if layers_of(generator) is None:
         if layers is not None:
             raise BadOption("this generator has no layers with a w of their own: leave --layers out.")
-        size = drawn(generator, [0]).w.shape[1]
-        return first_weight(first_layer(generator))[:, :size].cpu()
+        return latent_matrix(generator)
     maps = style_maps(generator)
     chosen = [weight for layer, weight in maps if layers is None or layer in layers]
     if not chosen:
@@ -96,34 +96,47 @@ class hooked:  # noqa: N801 (used as a function)
             handle.remove()
 
 
-def weight_layers(generator: TrainedGenerator) -> list[nn.Module]:
-    """The linear and convolutional layers of a plain generator that z reaches, in the order of a forward pass."""
-    seen: list[list[tuple[nn.Module, Tensor]]] = []
+def entries(generator: TrainedGenerator) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The linear and convolutional layers of a plain generator that z itself enters, and those behind them, both in the
+    order of a forward pass; layers that only the label reaches are neither.
+
+    z itself: every number that enters is one of z's, or does not depend on z. Where z is normalised first there is no
+    such layer, and the first one that z reaches is it.
+    """
+    found: list[tuple[nn.Module, bool]] = []
+    points = drawn(generator, [0, 1])
+    change = points.w[0] - points.w[1]
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        seen[-1].append((module, inputs[0].detach().clone()))
+        differences = (inputs[0][0] - inputs[0][1]).detach().float().flatten().cpu()
+        differences = differences[differences != 0]
+        if len(differences):
+            few = len(differences) <= len(change)
+            direct = few and bool(torch.isclose(differences[:, None], change, rtol=1e-3, atol=1e-6).any(1).all())
+            found.append((module, direct))
 
-    layers = [module for module in generator.network.modules() if isinstance(module, LINEAR)]
-    with hooked(layers, note):
-        for index in (0, 1):
-            seen.append([])
-            images_of(generator, drawn(generator, [index]))
-    # What is the same for two z is about the label.
-    return [module for (module, a), (_, b) in zip(*seen, strict=True) if not torch.equal(a, b)]
-
-
-def first_layer(generator: TrainedGenerator) -> nn.Module:
-    """The first layer of a plain generator that z enters. Raises BadOption where there is none that this can read."""
-    layers = weight_layers(generator)
-    if not layers:
+    with hooked([module for module in generator.network.modules() if isinstance(module, LINEAR)], note):
+        images_of(generator, points)
+    if not found:
         raise BadOption("no linear or convolutional layer of this generator takes z.")
-    return layers[0]
+    if not any(direct for _, direct in found):
+        found[0] = (found[0][0], True)
+    return [module for module, direct in found if direct], [module for module, direct in found if not direct]
 
 
-@torch.no_grad()
-def first_weight(module: nn.Module) -> Tensor:
-    """The weight of a layer that takes vectors as (everything else, inputs)."""
-    weight: Tensor = module.get_parameter("weight") if "weight" in dict(module.named_parameters()) else module.weight  # type: ignore[assignment]
-    if isinstance(module, nn.ConvTranspose2d):
-        return weight.detach().flatten(1).T
-    return weight.detach().transpose(0, 1).flatten(1).T
+def latent_matrix(generator: TrainedGenerator) -> Tensor:
+    """A (rows, size) on the CPU: how the outputs of the layers that z enters change with each component of z."""
+    layers, _ = entries(generator)
+    outputs: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        outputs[module].append(output.detach().float().flatten(1).cpu())
+
+    size = drawn(generator, [0]).w.shape[1]
+    points = drawn(generator, [0]).repeat(2 * size)
+    unit = torch.eye(size)
+    # Both signs: where z is normalised first, its components are then all that is left of it.
+    with hooked(layers, note):
+        images_of(generator, points.at(torch.cat([unit, -unit])))
+    whole = [torch.cat(outputs[layer]) for layer in layers]
+    return torch.cat([(one[:size] - one[size:]).T / 2 for one in whole])
