@@ -16,7 +16,7 @@ from zerosum.interop.pickles import Record
 if TYPE_CHECKING:
     from torch import Tensor
 
-PARTS = 1_000_000
+PARTS = 200_000
 """Modules, tensors and settings in a file."""
 LONG = 500
 """Letters of a name."""

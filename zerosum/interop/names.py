@@ -230,9 +230,11 @@ def find(module: str, name: str) -> Named | Kind | None:
         if module == spelling or module.startswith(f"{spelling}."):
             module = usual + module.removeprefix(spelling)
     full = f"{module}.{name}"
+    if not name.isidentifier():  # a dotted name would be looked up step by step
+        return None
     if full in TABLE:
         return TABLE[full]
-    if NETWORKS.fullmatch(module) and name.isidentifier():
+    if NETWORKS.fullmatch(module):
         return Named(full, new=lambda: Record(full))
     if module in ("torch", "torch.cuda") and name in STORAGES:
         return Kind(STORAGES[name])

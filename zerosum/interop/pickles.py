@@ -18,8 +18,8 @@ from typing import Any
 from zerosum.core.errors import BadFile
 from zerosum.interop.arrays import shown
 
-OPERATIONS = 1_000_000
-"""Of all the pickles in a file; NVIDIA's largest have about a tenth of it."""
+OPERATIONS = 500_000
+"""Of all the pickles in a file; small networks take some 10,000 each."""
 NESTED = 3
 """Files in files: a pickle holds the files that torch.save made of its storages."""
 MARKS = 1_000
