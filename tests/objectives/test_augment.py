@@ -377,3 +377,16 @@ def test_double_precision_is_kept_and_half_the_images_are_enough() -> None:
     assert ada(images().double(), 1.0).dtype == torch.float64
     assert ada(images(1), 1.0).shape == (1, 3, 8, 8)
     assert abs(DELAY - 5.098) < 1e-3
+
+
+def test_the_pipeline_can_be_differentiated_as_a_function() -> None:
+    """By torch.func, which steps that are compiled as a whole are made of."""
+
+    def norm(weight: Tensor, x: Tensor) -> Tensor:
+        slope = torch.func.grad(lambda x: (seeded(lambda: ada(x, 0.8)) * weight).tanh().sum())(x)
+        return slope.square().sum()
+
+    x, weight = images(2).double(), images(2, seed=1).double()
+    found = torch.func.grad(norm)(weight, x)
+    step = 1e-6 * images(2, seed=2).double()
+    assert (found * step).sum().item() == pytest.approx((norm(weight + step, x) - norm(weight, x)).item(), rel=1e-3)

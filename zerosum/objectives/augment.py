@@ -182,10 +182,7 @@ class Colour:
         All operations but the first are sums of P (projection onto grey), Q = I - P and K (a quarter turn about grey),
         which commute; brightness moves along grey, where only contrast and flip act.
         """
-        grey = torch.full((3, 3), 1.0 / 3.0, device=self.hue.device)
-        chroma = torch.eye(3, device=self.hue.device) - grey
-        one = 3.0**-0.5
-        quarter = torch.tensor([[0.0, -one, one], [one, 0.0, -one], [-one, one, 0.0]], device=self.hue.device)
+        grey, chroma, quarter = _grey_axis(self.hue.device)
         luma, saturation = self.luma(), self.contrast * self.saturation
         along, across = saturation * self.hue.cos(), saturation * self.hue.sin()
         matrix = luma[:, None, None] * grey + along[:, None, None] * chroma + across[:, None, None] * quarter
@@ -194,6 +191,14 @@ class Colour:
     def luma(self) -> Tensor:
         """(n,): the factor on grey."""
         return self.contrast * (1.0 - 2.0 * self.flip)
+
+
+@lru_cache(maxsize=8)
+def _grey_axis(device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """(3, 3) each: projection onto grey, the rest, and a quarter turn of that. Kept: copying makes the host wait."""
+    grey = torch.full((3, 3), 1.0 / 3.0)
+    quarter = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) * 3.0**-0.5
+    return grey.to(device), (torch.eye(3) - grey).to(device), quarter.to(device)
 
 
 def ada(images: Tensor, p: float | Tensor, *, colour: float = 1.0, cutout: bool = False) -> Tensor:
@@ -318,7 +323,7 @@ def _filters(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tenso
         value = torch.tensor(tap * math.sqrt(2.0), dtype=torch.float64)
         up.index_put_((rows[even], mirrored(at[even] // 2, size)), value, accumulate=True)
         down[pixels, 2 * pixels + k] = tap / math.sqrt(2.0)
-    return up.to(device, dtype), down.to(device, dtype)
+    return up.to(dtype).to(device), down.to(dtype).to(device)  # MPS has no float64
 
 
 def _finer(size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
@@ -350,11 +355,15 @@ class _Read(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, grid: Tensor, mode: str) -> Tensor:
-        ctx.save_for_backward(grid)
-        ctx.size, ctx.mode = images.shape[2:], mode
+    def forward(images: Tensor, grid: Tensor, mode: str) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
             return F.grid_sample(images.to(grid.dtype), grid, mode, "zeros", align_corners=True)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        images, grid, ctx.mode = inputs
+        ctx.size = images.shape[2:]
+        ctx.save_for_backward(grid)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -366,10 +375,13 @@ class _Write(torch.autograd.Function):
     """Values added up at given places of empty images: the transpose of `_Read`."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, grid: Tensor, size: Sequence[int], mode: str) -> Tensor:
-        ctx.save_for_backward(grid)
-        ctx.mode = mode
+    def forward(values: Tensor, grid: Tensor, size: Sequence[int], mode: str) -> Tensor:
         return _write(values.to(grid.dtype), grid, size, mode)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        _, grid, _, ctx.mode = inputs
+        ctx.save_for_backward(grid)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:

@@ -34,7 +34,7 @@ class DiffAugment:
     """Differentiable augmentation (Zhao et al. 2020, arXiv:2006.10738): every image, always."""
 
     policy: tuple[Policy, ...] = ("color", "translation", "cutout")
-    """What is done: any of color, translation and cutout (section 4: all three with 10 or 20 % of CIFAR)."""
+    """What is done: any of color, translation and cutout (section 4: all three where images are few)."""
 
     def __post_init__(self) -> None:
         if not self.policy:
@@ -59,7 +59,7 @@ class ADA:
     """
 
     target: float = 0.6
-    """The certainty r_t that is aimed at (section 3.1)."""
+    """The certainty r_t that is aimed at (section 3)."""
     p: float = 0.0
     """Probability of each operation at the beginning."""
     speed: float = 500_000.0
@@ -67,7 +67,7 @@ class ADA:
     every: int = 4
     """Rounds between two readings of r_t (section 3)."""
     limit: float = 0.8
-    """Largest p: above, generated images may look augmented themselves (section 2.2)."""
+    """Largest p: above, generated images may look augmented themselves (section 2)."""
     colour: float = 1.0
     """Factor on p for the operations on colours."""
     cutout: bool = False
