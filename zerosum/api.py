@@ -304,9 +304,14 @@ def _begun(command: Command, dataset: Dataset) -> tuple[Command, Any, dict[str, 
         command = dataclasses.replace(command, augment=ADA() if wanted else None)
     game = _game(command, dataset)
     said: dict[str, Any] = {"chosen": chosen | game.chosen}
-    if command.start_from is not None:
-        source = transfer.read(command.start_from, command.system)
+    source = transfer.read(command.start_from, command.system) if command.start_from is not None else None
+    if source is not None:
         said["started_from"] = source.facts | {"notes": transfer.start(game, source)}
+    if command.freeze_discriminator is not None and not (source and source.whole):
+        frozen = f"--freeze-discriminator {command.freeze_discriminator}"
+        raise BadOption(
+            f"{frozen} needs --from RUN, whose discriminator has learned something: random layers would stay."
+        )
     return command, game, said
 
 

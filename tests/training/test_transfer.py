@@ -218,10 +218,10 @@ def test_filters_go_with_the_resolution_and_weights_do_not(tmp_path: Path) -> No
     assert torch.equal(game.G.mapping.w_avg, source.averaged(source.G).mapping.w_avg)
 
 
-def test_a_generator_of_which_nothing_fits_is_refused(tmp_path: Path) -> None:
+def test_a_generator_of_which_hardly_anything_fits_is_refused(tmp_path: Path) -> None:
     config = config_of("rpgan")
     run_of(tmp_path, "rpgan", config, Spec((3, 16, 16)))
-    with pytest.raises(BadOption, match="nothing of its generator, which makes 3 x 16 x 16, fits one for 3 x 64 x 64"):
+    with pytest.raises(BadOption, match=r"makes 3 x 16 x 16, and 0% of it fits one for 3 x 64 x 64\. Give the resol"):
         transfer.start(fresh("rpgan", config, Spec((3, 64, 64))), transfer.read(tmp_path, "rpgan"))
 
 
@@ -375,6 +375,14 @@ def test_rolls_back_to_what_it_started_from(source: Path, tmp_path: Path) -> Non
     assert any("rolled back to 0 samples" in event for event in once.events) and game.arena.samples == 32
     assert torch.equal(game.D.body[0][0].weight, final(source)["D.body.0.0.weight"])
     assert state(game)
+
+
+def test_random_layers_are_not_frozen(source: Path, tmp_path: Path) -> None:
+    for start in (None, source / "generator"):
+        run = Run(folder=tmp_path / "run")
+        with pytest.raises(BadOption, match="needs --from RUN, whose discriminator has learned something"):
+            api.train("rpgan", OTHERS, config=tiny(), start_from=start, freeze_discriminator=1, run=run, **TINY)
+    assert not (tmp_path / "run").exists()
 
 
 def test_from_the_command_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from zerosum.core import discovery, files
 from zerosum.core.errors import BadFile, BadOption, ZerosumError
@@ -21,6 +23,8 @@ from zerosum.training.game import Game
 
 NAMED = 6
 """Tensors and settings named in a message at most."""
+LEAST = 0.1
+"""Share of G's weights that has to fit: with less, a tensor or two have the same shape by chance."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def start(game: Game, source: Source) -> list[str]:
         notes: what was taken, and what starts anew.
 
     Raises:
-        BadOption: other settings of the networks, or nothing of the generator fits.
+        BadOption: other settings of the networks, or hardly any of the generator fits.
     """
     found = _with_averages(game, source.tensors)
     theirs = _as_trained(game, source)
@@ -231,16 +235,16 @@ def _submodule(module: nn.Module, path: list[str]) -> nn.Module | None:
 def _notes(
     game: Game, theirs: Game, source: Source, parts: tuple[str, ...], taken: set[str], anew: list[str]
 ) -> list[str]:
-    """What was taken and what not. Raises BadOption where nothing of G was."""
+    """What was taken and what not. Raises BadOption where hardly any of G was."""
     shares = {}
     for part in parts:
         sizes = {name: p.numel() for name, p in game.named_parameters() if name.startswith(part)}
         shares[part[:-1]] = sum(sizes[name] for name in sizes if name in taken) / max(sum(sizes.values()), 1)
-    if shares.get("G") == 0.0:
+    if shares.get("G", 1.0) < LEAST:
         raise BadOption(
-            f"--from {source.path}: nothing of its generator, which makes {_size(theirs)}, fits one for {_size(game)}. "
-            "Give the resolution that it was trained with; only systems whose coarse stages are as wide at every "
-            "resolution (stylegan2, r3gan) can start from another one."
+            f"--from {source.path}: its generator makes {_size(theirs)}, and {shares['G']:.0%} of it fits one for "
+            f"{_size(game)}. Give the resolution that it was trained with; only systems whose coarse stages are "
+            "equally wide at every resolution (stylegan2, r3gan, progan) can start from another one."
         )
     notes = [f"from {source.path}: " + ", ".join(f"{share:.0%} of {name}" for name, share in shares.items())]
     if not source.whole:
@@ -298,27 +302,35 @@ def layers(game: Game) -> list[list[nn.Module]]:
     D = getattr(game, "D", None)
     if not isinstance(D, nn.Module):
         return []
-    passed: list[nn.Module] = []
-
-    def note(module: nn.Module, arguments: Any) -> None:
-        if not any(module is other for other in passed):
-            passed.append(module)
-
-    hooks = [unit.register_forward_pre_hook(note) for unit in _units(D)]
-    try:
-        with torch.random.fork_rng(devices=[]), _grown(game):
-            label = torch.zeros(4, dtype=torch.int64)
-            game.critique({"image": torch.zeros(4, *game.spec.shape), "label": label})
-    finally:
-        for hook in hooks:
-            hook.remove()
+    images, label = torch.zeros(4, *game.spec.shape), torch.zeros(4, dtype=torch.int64)
+    with torch.random.fork_rng(devices=[]), _grown(game), _Used() as used:
+        game.critique({"image": images, "label": label})
+    first = {}
+    for unit in _units(D):
+        moments = [used.moments[id(p)] for p in unit.parameters() if id(p) in used.moments]
+        if moments:
+            first[unit] = min(moments)
     order: list[list[nn.Module]] = []
-    for unit in passed:
+    for unit in sorted(first, key=first.__getitem__):
         if order and all(parameter.dim() <= 1 for parameter in unit.parameters()):
             order[-1].append(unit)
         else:
             order.append([unit])
     return order
+
+
+class _Used(TorchFunctionMode):
+    """When each parameter is first used; not every network calls the modules that hold them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.moments: dict[int, int] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        for item in tree_leaves((args, kwargs)):
+            if isinstance(item, nn.Parameter):
+                self.moments.setdefault(id(item), len(self.moments))
+        return func(*args, **(kwargs or {}))
 
 
 @contextmanager
