@@ -40,9 +40,7 @@ class Persistent:
         self.class_name, self.state = class_name, state
 
     def __reduce__(self) -> tuple[Any, ...]:
-        meta = {
-            "type": "class", "version": 6, "module_src": SOURCE, "class_name": self.class_name, "state": self.state,
-        }  # fmt: skip
+        meta = EasyDict(type="class", version=6, module_src=SOURCE, class_name=self.class_name, state=self.state)
         return _reconstruct_persistent_obj, (meta,)
 
 

@@ -193,6 +193,7 @@ REFUSED: dict[str, tuple[Callable[[Tensors], Tensors], dict[str, dict[str, Any]]
     "shape": (having("synthesis.b8.conv0.weight", 8, 8, 5, 5), {}, r"shape \(8, 8, 5, 5\)"),
     "axes": (having("synthesis.b4.const", 8, 4), {}, "do not make a network"),
     "NaN": (lambda tensors: {**tensors, "mapping.fc0.bias": torch.full((8,), math.nan)}, {}, "not finite"),
+    "empty": (having("synthesis.b8.torgb.bias", 0), {}, "synthesis.b8.torgb.bias has no elements"),
     "gain": (same, {"mapping.fc0": {"weight_gain": "much"}}, "mapping.fc0.weight_gain is much"),
     "embedding": (having("mapping.embed.weight", 5, 3), {}, "several sizes"),
 }

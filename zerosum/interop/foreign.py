@@ -70,6 +70,9 @@ class Network:
         total = sum(array.nbytes for array in self.arrays.values())
         if total > 2 * self.content.size:
             raise BadFile(f"its tensors unfold into {total:,} bytes, far more than the file's {self.content.size:,}")
+        empty = [name for name, array in self.arrays.items() if 0 in array.shape]
+        if empty:
+            raise BadFile(f"its {empty[0]} has no elements")
         copies = {name: array.tensor() for name, array in self.arrays.items()}
         return {name: value.float() if value.is_floating_point() else value for name, value in copies.items()}
 

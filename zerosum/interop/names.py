@@ -196,6 +196,7 @@ CALLED: dict[str, Callable[[Reader, tuple[Any, ...]], Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch.Size": _size,
     "torch.device": _nowhere,
     "numpy.dtype": _numpy_type,

@@ -70,13 +70,12 @@ def read_weights(file: Path | str, system: str | None = None) -> TrainedGenerato
     found = networks(read(Path(file)))
     name, network = _recognised(found, None if system is None else discovery.find(system).name)
     try:
-        imported = formats()[name].convert(network)
-    except BadFile as error:
-        raise BadFile(f"{file} cannot be imported as {name}: {error}.") from None
-    except (KeyError, IndexError, ValueError, TypeError, RuntimeError) as error:  # shapes that do not fit each other
+        return generator_of(name, formats()[name].convert(network), network)
+    except (BadFile, BadOption) as error:
+        raise BadFile(f"{file} cannot be imported as {name}: {str(error).rstrip('.')}.") from None
+    except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError) as error:  # shapes that do not fit
         reason = f"{type(error).__name__}: {shown(str(error))}"
         raise BadFile(f"{file} cannot be imported as {name}: its tensors do not make a network ({reason}).") from error
-    return generator_of(name, imported, network)
 
 
 def _recognised(found: Network, system: str | None) -> tuple[str, Network]:
@@ -108,9 +107,11 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
     game_class: Any = discovery.game_class(system)
     spec, content = imported.spec, network.content
     generator: TrainedGenerator = game_class(imported.config, spec).trained()
-    check(imported.tensors, generator.network.state_dict(), f"{content.path} cannot be imported as {system}")
+    if generator.latent.size < 1:
+        raise BadFile(f"its first layer leaves {generator.latent.size} components for z")
+    check(imported.tensors, generator.network.state_dict())
     if not all(bool(value.isfinite().all()) for value in imported.tensors.values()):
-        raise BadFile(f"{content.path} has weights that are not finite: the training that made them had diverged.")
+        raise BadFile("it has weights that are not finite: the training that made them had diverged")
     generator.network.load_state_dict(imported.tensors)
     generator.encoding = ImageEncoding(spec) if spec.shape[0] in (1, 3, 4) else None
     generator.facts = {
@@ -139,7 +140,7 @@ def image_spec(channels: int, height: int, width: int, classes: int) -> Spec:
     return Spec((channels, height, width), classes)
 
 
-def check(given: dict[str, Tensor], wanted: dict[str, Tensor], what: str) -> None:
+def check(given: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
     """Compare the names and shapes of tensors. Raises BadFile with the first few that differ."""
     odd = [f"{name} is missing" for name in wanted if name not in given]
     odd += [f"{name} is of no use here" for name in given if name not in wanted]
@@ -150,7 +151,7 @@ def check(given: dict[str, Tensor], wanted: dict[str, Tensor], what: str) -> Non
     ]
     if odd:
         more = f", and {len(odd) - 3} more" if len(odd) > 3 else ""
-        raise BadFile(f"{what}: {', '.join(odd[:3])}{more}.")
+        raise BadFile(f"{', '.join(odd[:3])}{more}")
 
 
 def renamed(tensors: dict[str, Tensor], rename: Callable[[str], str | None]) -> dict[str, Tensor]:
