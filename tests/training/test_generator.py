@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from zerosum.core import discovery
 from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.latents import Normal
 from zerosum.core.settings import to_json
 from zerosum.data import load
+from zerosum.data.spec import Spec
 from zerosum.networks.families import MLP
 from zerosum.training.arena import Arena
 from zerosum.training.generator import TrainedGenerator
@@ -136,3 +139,21 @@ def test_damaged_generators(tmp_path: Path, damage: Any, complaint: str) -> None
     damage(tmp_path / "g")
     with pytest.raises(BadFile, match=complaint):
         TrainedGenerator.load(tmp_path / "g")
+
+
+def test_averaged_weights_get_batch_norm_statistics_of_their_own() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 2))
+    network[1].running_mean.fill_(3.0)  # as training left them
+    generator = TrainedGenerator(network, Normal(4), Spec((2,), kind="points"))
+    generator.settle(passes=50)
+    x = generator.network[0](torch.randn(10_000, 4))
+    norm = generator.network[1]
+    assert torch.allclose(norm.running_mean, x.mean(0), atol=0.05) and torch.allclose(
+        norm.running_var, x.var(0), rtol=0.1
+    )
+    assert norm.momentum == 0.1 and not norm.training
+    assert float(network[1].running_mean[0]) == 3.0
+    kept = norm.running_mean.clone()
+    generator.settle(passes=50)
+    assert torch.equal(norm.running_mean, kept)

@@ -26,7 +26,7 @@ def fan_in_normal(weight: Tensor, gain: float = 1.0) -> None:
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A 1 x 1 convolution as a matrix product: the same numbers, and a second derivative that is matrix products too."""
+    """A 1 x 1 convolution as a matrix product: the same numbers, and second derivatives that are products, too."""
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 

@@ -89,6 +89,31 @@ class TrainedGenerator(nn.Module):
         label: Tensor = given["label"]
         return label
 
+    @torch.no_grad()
+    def settle(self, passes: int = 8, batch: int = 64) -> None:
+        """Estimate the statistics of batch norms anew, from `passes` batches of samples; always the same ones.
+
+        Averaged weights have other activations than the weights of any one moment, whose running statistics are all
+        that training leaves ("standing statistics", Brock et al. 2019, appendix D).
+        """
+        norms = [m for m in self.network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+        norms = [norm for norm in norms if norm.track_running_stats]
+        if not norms:
+            return
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # the mean over all batches since
+            norm.train()
+        draw = randomness.generator("cpu", "standing statistics")
+        for _ in range(passes):
+            z = self.latent.draw(batch, draw).to(self.device)
+            label = torch.randint(max(self.spec.classes, 1), (batch,), generator=draw).to(self.device)
+            self(z, {"label": label})
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            norm.eval()
+
     def labels(self, n: int, *, seed: int = 0) -> Tensor | None:
         """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if
         unconditional.

@@ -126,6 +126,8 @@ class Training:
     def generator(self) -> TrainedGenerator:
         """The generator as it is now (a copy, from the EMA networks)."""
         generator = self.game.trained()
+        if self.rounds and any(player.averages for player in self.game.players.values()):
+            generator.settle()  # of no effect without batch norm
         generator.encoding = self.dataset.encoding
         generator.facts = {**self.facts, "samples": self.samples, "rounds": self.rounds, "scores": dict(self.scores)}
         return generator

@@ -6,8 +6,7 @@ block, orthogonal initialisation and regularisation; images become more typical 
 
 Deviations: settings that the paper leaves open are those of the authors' PyTorch program: the first layer sees its
 piece of z alone, without the class; batch statistics are those of each process, not of all. The average of G's weights
-has a half-life that grows with training instead of a start at 20,000 iterations. Its batch-norm statistics are
-estimated anew from samples of its own whenever a generator is taken from training ("standing statistics").
+has a half-life that grows with training instead of a start at 20,000 iterations.
 Truncation t stands for the normal distribution cut off so that its standard deviation is t: thresholds of 2, 1 and 0.5
 (figure 2) are truncations of 0.88, 0.54 and 0.28. Values are moved by their rank instead of being drawn again, so that a
 seed keeps its image.
@@ -19,9 +18,8 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Normal
 from zerosum.data.spec import Batch
@@ -65,8 +63,6 @@ class Config:
     """G's optimizer (appendix C)."""
     ema_half_life: float | None = 14_200_000.0
     """Half-life of the generator's moving average, in samples (a decay of 0.9999 a batch of 2048); None: off."""
-    standing: int | None = 16
-    """Batches of 64 samples from which a generator's batch-norm statistics are estimated; None: those of training."""
 
 
 PRESETS = {
@@ -102,11 +98,8 @@ class BigGAN(Game):
         self.generator = Player(self.G, optimizer=config.generator_adam, ema_half_life=config.ema_half_life)
 
     def trained(self) -> Truncatable:
-        """The moving average of G, with batch-norm statistics of its own."""
-        generator = Truncatable(self.averaged(self.G), self.latent, self.spec, conditional=True)
-        if self.rounds and self.config.standing is not None:
-            stand(generator, self.config.standing)
-        return generator
+        """The moving average of G, truncated by rank."""
+        return Truncatable(self.averaged(self.G), self.latent, self.spec, conditional=True)
 
     def round(self, batches: Batches) -> None:
         """Several steps of D, one of G (section 3)."""
@@ -159,20 +152,3 @@ def threshold(deviation: float) -> float:
         # Variance of the normal distribution between -t and t.
         low, high = (t, high) if 1.0 - 2.0 * t * density / inside < deviation**2 else (low, t)
     return high
-
-
-@torch.no_grad()
-def stand(generator: TrainedGenerator, passes: int, batch: int = 64) -> None:
-    """Replace the running statistics of batch norms by their means over `passes` batches of samples."""
-    norms = [module for module in generator.modules() if isinstance(module, nn.BatchNorm2d)]
-    draw = randomness.generator(generator.device, "standing statistics")
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean over all batches since
-        norm.train()
-    for _ in range(passes):
-        label = torch.randint(generator.spec.classes, (batch,), generator=draw, device=generator.device)
-        generator(generator.latent.draw(batch, draw), {"label": label})
-    for norm in norms:
-        norm.momentum = 0.1
-        norm.eval()
