@@ -67,8 +67,8 @@ def course(game: Game, dataset: Dataset, arena: Arena, samples: int) -> list[int
     """
     own = dataclasses.replace(arena, rank=0, world=1, micro_batch=None, fabric=None, samples=0, log=Log())
     device = arena.device
-    devices = [device.index or 0] if device.type in ("cuda", "mps") else []
-    with torch.random.fork_rng(devices, device_type=device.type if devices else "cuda"), Bytes(device) as counted:
+    devices = [device.index or 0] if device.type == "cuda" else []  # rounds seed the others' generators anew
+    with torch.random.fork_rng(devices), Bytes(device) as counted:
         scratch = type(game)(game.config, game.spec)
         if game.augmentation is not None:
             scratch.augment_with(game.augmentation.settings)
