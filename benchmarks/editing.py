@@ -193,7 +193,7 @@ def age_all(
             print(rows[-1]["system"], {key: round(value, 3) for key, value in values.items()}, flush=True)
             pictures = strips.table(points.pictures(generator, images[: 8 * len(STRENGTHS)]), len(STRENGTHS))
             file = "-".join([name, what]).replace(",", "").replace(" ", "-")
-            save(strips.strip(pictures, [f"{s:+g}" for s in STRENGTHS]), given.out / f"{file}.png")
+            save(strips.strip(pictures, [strips.signed(s) for s in STRENGTHS]), given.out / f"{file}.png")
     return rows
 
 
@@ -210,7 +210,7 @@ def followed(
     own = (vectors * vectors[:, middle : middle + 1]).sum(2)
     across = vectors[:, middle] @ vectors[:, middle].T
     strangers = across[~torch.eye(len(start), dtype=torch.bool)].mean()
-    values = {f"years at {s:+g}": float(value) for s, value in zip(STRENGTHS, years.mean(0), strict=True)}
+    values = {f"years at {strips.signed(s)}": float(value) for s, value in zip(STRENGTHS, years.mean(0), strict=True)}
     values["steps that age"] = float((years.diff(dim=1) > 0).float().mean())
     values["faces that age throughout"] = float((years.diff(dim=1) > 0).all(1).float().mean())
     for s in (-2.0, 2.0):

@@ -235,7 +235,7 @@ def _directions(generator: TrainedGenerator, options: FindDirections, run: str) 
     written = [str(path)]
     for position, name in enumerate(found.names):
         images = _pictures(generator, directions.moved(start, found, position, strengths))
-        sheet = strips.strip(strips.table(images, len(strengths)), [f"{s:+g}" for s in strengths], names)
+        sheet = strips.strip(strips.table(images, len(strengths)), [strips.signed(s) for s in strengths], names)
         written.append(_saved(sheet, options.out / f"{_safe(name)}.png"))
     lines = [f"{name}: {text}" for name, text in zip(found.names, _qualities(found), strict=True)]
     facts = {"names": list(found.names), "method": found.method, "facts": dict(found.facts)}
@@ -258,15 +258,15 @@ def _apply(generator: TrainedGenerator, options: Apply, run: str) -> dict[str, A
     many = directions.moved(start, known, position, strengths)
     points.save(many, generator, options.out / "moved.safetensors")
     rows = strips.table(_pictures(generator, many), len(strengths))
-    written = [_saved(strips.strip(rows, [f"{s:+g}" for s in strengths], names), options.out / "strip.png")]
+    written = [_saved(strips.strip(rows, [strips.signed(s) for s in strengths], names), options.out / "strip.png")]
     for name, row in zip(names, rows, strict=True):
         for strength, image in zip(strengths, row, strict=True):
-            path = options.out / f"{_safe(name)}_{strength:+g}.png"
+            path = options.out / f"{_safe(name)}_{strips.signed(strength)}.png"
             save(image, path)
             written.append(str(path))
     frames = [strips.strip([list(column)], names) for column in zip(*rows, strict=True)]
     paths = _animation(options, "edit", strips.back_and_forth(frames))
-    lines = [f"{known.names[position]} at {', '.join(f'{s:+g}' for s in strengths)}"]
+    lines = [f"{known.names[position]} at {', '.join(map(strips.signed, strengths))}"]
     return {"files": [written[0], *paths, str(options.out / "moved.safetensors"), *written[1:]], "lines": lines}
 
 
@@ -468,7 +468,7 @@ def _labelled(generator: TrainedGenerator, options: FindDirections, where: Point
         if wanted in names:
             found[str(wanted)] = scored(generator, where, odds(names.index(str(wanted))))
         elif wanted is None and numbers:
-            found["number"] = scored(generator, where, expected)
+            found[options.data.labels or "number"] = scored(generator, where, expected)
         elif wanted is None and len(names) == 2:
             found[names[1]] = scored(generator, where, odds(1))
         else:

@@ -42,6 +42,11 @@ def strip(rows: Sequence[Sequence[Image.Image]], columns: Sequence[str] = (), na
     return sheet
 
 
+def signed(strength: float) -> str:
+    """A strength as a caption: -1, 0, +1.5."""
+    return f"{strength:+.3g}" if strength else "0"
+
+
 def shown(image: Image.Image) -> Image.Image:
     """An image as RGB, transparency over white, enlarged by a whole factor to about CELL pixels."""
     if image.mode == "RGBA":
