@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,9 +174,10 @@ def synthesise(generator: TrainedGenerator, w: Tensor, label: Tensor | None, noi
 
 
 @torch.no_grad()
-def images_of(generator: TrainedGenerator, points: Points, batch: int = 64) -> Tensor:
-    """Encoded images (n, c, h, w) of points, on the CPU."""
+def images_of(generator: TrainedGenerator, points: Points, batch: int | None = None) -> Tensor:
+    """Encoded images (n, c, h, w) of points, on the CPU, `batch` at once (None: 64, fewer above 128 x 128 pixels)."""
     device, parts = generator.device, []
+    batch = batch or max(min(64, 64 * 128**2 // math.prod(generator.spec.shape[1:])), 1)
     for chosen in torch.arange(len(points)).split(batch):
         part = points[chosen]
         label = None if part.label is None else part.label.to(device)
