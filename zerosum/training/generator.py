@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterator, Sequence
 from numbers import Integral
 from pathlib import Path
@@ -46,6 +47,11 @@ class TrainedGenerator(nn.Module):
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
+
+    @property
+    def at_once(self) -> int:
+        """Samples made at once where nobody says how many: 256, and fewer where images are larger than 64 x 64."""
+        return max(min(256, 256 * 64**2 // math.prod(self.spec.shape[1:])), 1)
 
     @property
     def class_names(self) -> list[str]:
@@ -125,13 +131,17 @@ class TrainedGenerator(nn.Module):
 
     @torch.no_grad()
     def tensors(
-        self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int = 256
+        self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int | None = None
     ) -> Iterator[Tensor]:
         """Encoded samples in batches, on the generator's device; the same for the same seed, n and batch.
+
+        Args:
+            batch: samples made at once; None: `at_once`.
 
         Raises:
             BadOption: `given` asks for something the generator does not know.
         """
+        batch = batch or self.at_once
         label = self._label(n, given, seed)
         z = self.latent.draw(n, randomness.generator("cpu", seed, "z"))
         for start in range(0, n, batch):

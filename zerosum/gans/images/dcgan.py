@@ -59,7 +59,8 @@ class DCGAN(Game):
         self.G = config.networks.generator(self.spec, config.latent)
         self.D = config.networks.discriminator(self.spec)
         self.discriminator = Player(self.D, optimizer=config.adam)
-        self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
+        # A ramp of 5 % of the samples, as elsewhere, averages over weights that still differ too much (CIFAR-10).
+        self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life, ema_ramp=0.01)
 
     def round(self, batches: Batches) -> None:
         """One step of both at once: D reads the images of G once for the two."""

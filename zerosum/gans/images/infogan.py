@@ -130,7 +130,7 @@ class Coded(TrainedGenerator):
 
     @torch.no_grad()
     def tensors(
-        self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int = 256
+        self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int | None = None
     ) -> Iterator[Tensor]:
         """Encoded samples in batches; as `TrainedGenerator.tensors`, with the code chosen.
 
@@ -144,6 +144,7 @@ class Coded(TrainedGenerator):
             code = self.code(torch.as_tensor(given["code"]), n)
             start = self.latent.parts[0].size
             z[:, start : start + code.shape[1]] = code
+        batch = batch or self.at_once
         for start in range(0, n, batch):
             yield self(z[start : start + batch].to(self.device)).float()
 
