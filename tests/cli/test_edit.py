@@ -227,3 +227,12 @@ def test_points_have_nothing_to_edit(tmp_path: Path, zerosum: Callable) -> None:
     assert zerosum("train", "gan", "--data", "ring", *run).code == 0
     result = zerosum("edit", tmp_path / "run", "truncate")
     assert result.code == 2 and "only image generators can be edited with; this one makes points" in said(result)
+
+
+def test_evaluate_tells_how_exactly_images_move(tmp_path: Path, styled: Path, zerosum: Callable) -> None:
+    make("stylegan3", side=32).save(tmp_path / "g")
+    result = zerosum("evaluate", tmp_path / "g", "--equivariance", "--n", 2, "--json")
+    found = json.loads(result.out)
+    assert result.code == 0 and found["samples"] == 2 and found["eq_t"] > found["eq_r"]
+    refused = zerosum("evaluate", styled, "--equivariance", "--n", 2)
+    assert refused.code == 2 and "stylegan3" in said(refused)

@@ -34,6 +34,8 @@ class Options:
     """Of the generated samples."""
     per_class: bool = False
     """Also a score per class."""
+    equivariance: bool = False
+    """Instead, how exactly images move with the generator's input: EQ-T and EQ-R in dB (StyleGAN3 only; no data)."""
     json: bool = False
     """Print JSON."""
 
@@ -45,6 +47,8 @@ def main(arguments: list[str]) -> int:
 
     from zerosum import api
 
+    if options.equivariance:
+        return _equivariance(options)
     scores = api.evaluate(
         options.run, options.source, features=options.features, n=options.n, seed=options.seed, weights=options.weights,
         options=options.data if options.data != Data() else None, per_class=options.per_class,
@@ -53,4 +57,19 @@ def main(arguments: list[str]) -> int:
         print(scores.to_json())
     else:
         Console().print(scores.table())
+    return 0
+
+
+def _equivariance(options: Options) -> int:
+    """EQ-T and EQ-R of the generator; a thousand samples settle them."""
+    import json
+
+    from zerosum import api
+    from zerosum.metrics.equivariance import equivariance
+
+    found = equivariance(api.load(options.run), min(options.n, 1000), seed=options.seed).to_dict()
+    if options.json:
+        print(json.dumps(found))
+    else:
+        print("\n".join(f"{name:12s} {value:.4g}" for name, value in found.items()))
     return 0
