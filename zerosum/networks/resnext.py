@@ -58,7 +58,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as x (n, width, h, w)."""
         # The bias of an activation is that of the convolution before it.
-        y = F.leaky_relu_(pointwise(x, self.conv1.weight, self.bias1), SLOPE)
+        y = F.leaky_relu(pointwise(x, self.conv1.weight, self.bias1), SLOPE)  # not in place: the product is a view
         y = F.conv2d(y, self.conv2.weight, self.bias2, padding=1, groups=self.conv2.groups)
         return x + pointwise(F.leaky_relu_(y, SLOPE), self.conv3.weight)
 
