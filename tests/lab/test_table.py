@@ -14,6 +14,8 @@ from PIL import Image
 from zerosum.cli.lab import main
 from zerosum.core.errors import BadOption
 from zerosum.data import load
+from zerosum.data.spec import Spec
+from zerosum.gans.images.r3gan import PRESETS
 from zerosum.lab import points, stacked
 from zerosum.lab.pictures import curves, image_grid, scatter
 from zerosum.lab.results import Results, mean_and_error
@@ -152,8 +154,6 @@ def test_stacked_mnist_end_to_end(stacks: str, tmp_path: Path, capsys: pytest.Ca
 
 
 def test_the_discriminator_can_be_smaller() -> None:
-    from zerosum.data.spec import Spec
-
     def size(width: int | None) -> list[int]:
         protocol = stacked.StackedProtocol(width=8, discriminator_width=width)
         game: Any = stacked.build("dcgan", Spec((3, 28, 28)), protocol, 0)[0]
@@ -167,7 +167,6 @@ def test_a_system_with_networks_of_its_own_is_refused(monkeypatch: pytest.Monkey
     from dataclasses import dataclass
 
     from zerosum.core import discovery
-    from zerosum.data.spec import Spec
 
     @dataclass(frozen=True)
     class Config:
@@ -180,3 +179,9 @@ def test_a_system_with_networks_of_its_own_is_refused(monkeypatch: pytest.Monkey
         points.build("own_system", Spec((2,), kind="points"), points.PointProtocol(), 0)
     with pytest.raises(BadOption, match="own_system has networks of its own"):
         stacked.build("own_system", Spec((3, 28, 28)), stacked.StackedProtocol(), 0)
+
+
+def test_a_system_that_is_its_networks_plays_with_its_laptop_preset() -> None:
+    game, config = stacked.build("r3gan", Spec((3, 28, 28)), stacked.StackedProtocol(rounds=10, batch_size=16), 0)
+    assert (config.rounds, config.batch_size, config.width) == (10, 16, PRESETS["laptop"].width)
+    assert game.G(torch.randn(2, config.latent)).shape == (2, 3, 28, 28)

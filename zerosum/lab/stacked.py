@@ -1,13 +1,15 @@
 """Stacked MNIST: which of the 1,000 combinations of three digits a generator makes, in the setup of VEEGAN (Srivastava
 et al. 2017, arXiv:1705.07761) and PacGAN (Lin et al. 2018, arXiv:1712.04086, section 4.2).
 
-DCGAN's networks for every system, the discriminator smaller where that is asked for; each system keeps its own losses,
-optimizer and normalisation. 26,000 samples are counted by a classifier of MNIST.
+DCGAN's networks for every system that takes them, the discriminator smaller where that is asked for; each system keeps
+its own losses, optimizer and normalisation. Systems that are their networks (r3gan, stylegan2) play with their preset
+for laptops. 26,000 samples are counted by a classifier of MNIST.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -116,7 +118,7 @@ def play(
         the row for the table, and 200 samples of the first seed.
 
     Raises:
-        BadOption: the system does not take DCGAN's networks.
+        BadOption: the system takes neither DCGAN's networks nor has it a preset for laptops.
     """
     scores, curves, grid, facts, began = [], [], None, {}, time.perf_counter()
     for index, seed in enumerate(seeds):
@@ -146,14 +148,14 @@ def play(
 def build(system: str, spec: Spec, protocol: StackedProtocol, seed: int) -> tuple[Game, Any]:
     """A game of `system` as the protocol wants it, not seated; and the config that its generator can be loaded by."""
     game_class: Any = discovery.game_class(system)
+    randomness.reseed(seed, "lab", system)
     default = game_class.Config()
     known = {field.name for field in fields(default)}
-    missing = {"rounds", "batch_size", "latent", "networks"} - known
-    if missing:
-        raise BadOption(
-            f"{system} has networks of its own (no setting called {' or '.join(sorted(missing))}), and this table "
-            "wants the same for all: take systems with `networks:dcgan`, such as dcgan, pacgan and rpgan."
-        )
+    if "networks" not in known:
+        config = own_networks(system, game_class, protocol)
+        return game_class(config, spec), config
+    if missing := {"rounds", "batch_size", "latent"} - known:
+        raise BadOption(f"{system} has no setting called {' or '.join(sorted(missing))}, which this table sets.")
     # Normalisation is the system's own affair: gradient penalties rule it out of the discriminator.
     own = default.networks if isinstance(default.networks, DCGAN) else DCGAN(discriminator_norm=False)
     networks = replace(own, width=protocol.width)
@@ -162,5 +164,21 @@ def build(system: str, spec: Spec, protocol: StackedProtocol, seed: int) -> tupl
     played = config
     if protocol.discriminator_width is not None:
         played = replace(config, networks=Unequal(**vars(networks), discriminator_width=protocol.discriminator_width))
-    randomness.reseed(seed, "lab", system)
     return game_class(played, spec), config
+
+
+def own_networks(system: str, game_class: Any, protocol: StackedProtocol) -> Any:
+    """The config of a system that no other networks fit, such as r3gan: its preset for laptops, as long as the others.
+
+    Raises:
+        BadOption: it has no such preset.
+    """
+    presets = getattr(sys.modules[game_class.__module__], "PRESETS", {})
+    if "laptop" not in presets:
+        raise BadOption(
+            f"{system} has networks of its own and no preset called laptop: take systems with `networks:dcgan`, such "
+            "as dcgan, pacgan and rpgan, or r3gan and stylegan2."
+        )
+    preset = presets["laptop"]
+    rounds = protocol.rounds if protocol.minutes is None else preset.rounds
+    return replace(preset, rounds=rounds, batch_size=protocol.batch_size)
