@@ -132,10 +132,15 @@ def test_figures_of_the_readme_are_those_of_the_results() -> None:
             error = 100 * statistics.stdev(shares) / len(shares) ** 0.5
             assert f"{100 * statistics.mean(shares):.1f} ± {error:.1f} %" in reached(readme, row["system"])
             assert f"{statistics.mean(row['values']['modes']):.1f}" in reached(readme, row["system"])
-    for row in json.loads((results / "five-minutes-mnist.json").read_text()):
-        distances = row["values"]["fd"]
-        figure = f"{statistics.mean(distances):.1f} ± {statistics.stdev(distances):.1f}"
-        assert figure in reached(readme, "dcgan")
+    for name in ("five-minutes-mnist", "five-minutes-cifar10"):
+        for row in json.loads((results / f"{name}.json").read_text()):
+            distances = row["values"]["fd"]
+            figure = f"{statistics.mean(distances):.1f} ± {statistics.stdev(distances):.1f}"
+            assert figure in reached(readme, "dcgan")
+    for row in json.loads((results / "generators.json").read_text()):
+        if row["data"] == "speed at 32 px" and row["system"] in ("stylegan2", "r3gan"):
+            rate = statistics.median(row["values"]["images/s"])
+            assert f"{rate:.0f} images/s" in reached(readme, row["system"])
 
 
 def reached(readme: str, system: str) -> str:
