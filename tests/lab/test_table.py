@@ -15,7 +15,7 @@ from zerosum.cli.lab import main
 from zerosum.core.errors import BadOption
 from zerosum.data import load
 from zerosum.data.spec import Spec
-from zerosum.gans.images.r3gan import PRESETS
+from zerosum.gans.images import r3gan
 from zerosum.lab import points, stacked
 from zerosum.lab.pictures import curves, image_grid, scatter
 from zerosum.lab.results import Results, mean_and_error
@@ -183,5 +183,5 @@ def test_a_system_with_networks_of_its_own_is_refused(monkeypatch: pytest.Monkey
 
 def test_a_system_that_is_its_networks_plays_with_its_laptop_preset() -> None:
     game, config = stacked.build("r3gan", Spec((3, 28, 28)), stacked.StackedProtocol(rounds=10, batch_size=16), 0)
-    assert (config.rounds, config.batch_size, config.width) == (10, 16, PRESETS["laptop"].width)
+    assert (config.rounds, config.batch_size, config.width) == (10, 16, r3gan.PRESETS["laptop"].width)
     assert game.G(torch.randn(2, config.latent)).shape == (2, 3, 28, 28)

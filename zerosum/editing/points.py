@@ -241,7 +241,8 @@ def write(path: Path, kind: str, tensors: Mapping[str, Tensor], facts: Mapping[s
     """Write tensors and facts as safetensors, in one piece."""
     from safetensors.torch import save as to_bytes
 
-    described = {"zerosum": kind, "facts": json.dumps(dict(facts), sort_keys=True)}
+    # One entry alone: safetensors writes several in an order that differs from file to file.
+    described = {"zerosum": json.dumps({"kind": kind, "facts": dict(facts)}, sort_keys=True)}
     whole = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     files.write_bytes(path, to_bytes(whole, metadata=described))
 
@@ -254,9 +255,9 @@ def read(path: Path, kind: str, generator: TrainedGenerator) -> tuple[dict[str, 
         raise BadFile(f"{path} does not exist: expected a file of {kind} that `zerosum edit` has written.")
     try:
         with safe_open(path, "pt") as opened:
-            described = opened.metadata() or {}
+            described = json.loads((opened.metadata() or {}).get("zerosum", "{}"))
             tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
-        found, facts = described.get("zerosum"), json.loads(described.get("facts", "{}"))
+        found, facts = described.get("kind"), described.get("facts", {})
     except Exception as error:  # safetensors raises its own type
         raise BadFile(f"{path} is not a readable safetensors file ({error}).") from error
     if found != kind:
