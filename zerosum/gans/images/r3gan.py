@@ -73,17 +73,25 @@ class Config:
     """Take the penalties in every so many rounds only, so much heavier; None: always, as in the paper."""
 
 
+def recipe(
+    rounds: int, batch_size: int, latent: int, conditional: bool, width: int, wide_to: int, group: int, blocks: int,
+    half_life: float, decay: float | None, gamma: tuple[float, float] | Auto = "auto",
+) -> Config:  # fmt: skip
+    """One line of the table of presets; the half-life of the moving average rises from nothing."""
+    return Config(
+        rounds, batch_size, latent, conditional, width, wide_to, group, blocks,
+        gamma=gamma, ema_half_life=(0.0, half_life), decay=decay,
+    )  # fmt: skip
+
+
 PRESETS = {
-    #                        rounds  batch  z  cond.  width  to  group  blocks                 gamma             EMA
-    # half-life    decay
-    "laptop":      Config(  312_500,   64, 64, False,   128,  8,    8,  1,
-    ema_half_life=(0.0, 10e3), decay=None), "cifar10":     Config(  390_625,  512, 64, True,    768, 32,    8,  2,
-    gamma=(0.05, 0.005), ema_half_life=(0.0, 5e6), decay=20e6), "ffhq64":      Config(  781_250,  256, 64, False,
-    768, 32,    8,  2, gamma=(2.0, 0.2),    ema_half_life=(0.0, 5e5), decay=20e6), "ffhq256":     Config(  781_250,
-    256, 64, False,   768, 32,    8,  2, gamma=(150.0, 15.0), ema_half_life=(0.0, 5e5), decay=20e6), "imagenet32":
-    Config(  244_140, 4096, 64, True,   1536, 32,   16,  2, gamma=(0.5, 0.05),   ema_half_life=(0.0, 50e6),
-    decay=200e6), "imagenet64":  Config(  244_140, 4096, 64, True,   1536, 64,   16,  2, gamma=(1.0, 0.1),
-    ema_half_life=(0.0, 50e6), decay=200e6),
+    #                      rounds  batch  z  cond. width  to group blocks  EMA half-life    decay  gamma
+    "laptop":     recipe( 312_500,   64, 64, False,  128,  8,    8,     1,          10e3,   None),
+    "cifar10":    recipe( 390_625,  512, 64, True,   768, 32,    8,     2,           5e6,   20e6, (0.05, 0.005)),
+    "ffhq64":     recipe( 781_250,  256, 64, False,  768, 32,    8,     2,           5e5,   20e6, (2.0, 0.2)),
+    "ffhq256":    recipe( 781_250,  256, 64, False,  768, 32,    8,     2,           5e5,   20e6, (150.0, 15.0)),
+    "imagenet32": recipe( 244_140, 4096, 64, True,  1536, 32,   16,     2,          50e6,  200e6, (0.5, 0.05)),
+    "imagenet64": recipe( 244_140, 4096, 64, True,  1536, 64,   16,     2,          50e6,  200e6, (1.0, 0.1)),
 }  # fmt: skip
 
 

@@ -76,11 +76,13 @@ class Config:
     proportion to the batch size."""
 
 
+FASTER = Adam(0.0025, (0.0, 0.99))
 PRESETS = {
-    "laptop": Config(78_125, 16, 512, 512, 2, 4096, 128, path_length=None, style_mixing=None, adam=Adam(0.0025, (0.0,
-    0.99))), "small":  Config(390_625, 64, 512, 512, 2, 16384, 512, path_length=None, style_mixing=None,
-    adam=Adam(0.0025, (0.0, 0.99))), "lighter": Config(390_625, 64, 512, 512, 8, 16384, 512),
-    "paper":  Config(),
+    #                   rounds  batch  z    w  layers  base  max
+    "laptop":  Config(  78_125,  16, 512, 512,   2,   4096, 128, path_length=None, style_mixing=None, adam=FASTER),
+    "small":   Config( 390_625,  64, 512, 512,   2,  16384, 512, path_length=None, style_mixing=None, adam=FASTER),
+    "lighter": Config( 390_625,  64, 512, 512,   8,  16384, 512),
+    "paper":   Config(),
 }  # fmt: skip
 
 
