@@ -77,7 +77,7 @@ def pace(name: str, data: str, given: argparse.Namespace) -> float:
         with tempfile.TemporaryDirectory() as folder:
             run = Run(folder=Path(folder) / "run", minutes=0.5, save_every=10**9)
             options = Data(resolution=given.resolution)
-            zerosum.train(system, data=data, config=config, options=options, run=run, quiet=True)
+            zerosum.train(system, data=data, config=config, options=options, run=run, features="none", quiet=True)
             rates = [line["samples/s"] for line in read_lines(run.folder) if "samples/s" in line]
         known[key] = statistics.median(rates[len(rates) // 2 :])
         given.folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,9 +152,14 @@ def encoding_from_json(content: dict[str, Any]) -> ImageEncoding | PointEncoding
 
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
-    return {**asdict(spec), "shape": list(spec.shape)}
+    content = {**asdict(spec), "shape": list(spec.shape), "source": list(spec.source) if spec.source else None}
+    return content if spec.source else {name: content[name] for name in ("shape", "classes", "kind")}
 
 
 def _spec(content: dict[str, Any]) -> Spec:
     fields = content["spec"]
-    return Spec(tuple(int(side) for side in fields["shape"]), int(fields["classes"]), str(fields["kind"]))
+    spec = Spec(tuple(int(side) for side in fields["shape"]), int(fields["classes"]), str(fields["kind"]))
+    if fields.get("source") is None:
+        return spec
+    channels, height, width = (int(side) for side in fields["source"])
+    return replace(spec, source=(channels, height, width), paired=bool(fields["paired"]))

@@ -16,6 +16,7 @@ from zerosum.core.errors import BadData
 from zerosum.data.arrays import read_npz
 from zerosum.data.found import Files, Found, Item, Label, split_name
 from zerosum.data.options import Data
+from zerosum.data.pairs import domain_of
 from zerosum.data.report import Problem
 
 IMAGES = {
@@ -68,8 +69,8 @@ def arrange(name: str, place: str, reads: Reads, options: Data) -> Files:
     """Files by relative path to items with labels and splits.
 
     Folders that all images share are ignored. Then, if every image lies in a folder named like a split (train, test,
-    val ...), that is its split; and if every image lies in a further folder, the uppermost is its class. A labels
-    file comes first.
+    val ...), that is its split (trainA, trainB, testA ... tell the class A or B too); and if every image lies in a
+    further folder, the uppermost is its class. A labels file comes first.
     """
     names = sorted(reads)
     beside = [name for name in names if PurePosixPath(name).suffix.lower() in BESIDE or _plain(name)]
@@ -86,6 +87,10 @@ def arrange(name: str, place: str, reads: Reads, options: Data) -> Files:
     if all(folder and split_name(folder[0]) for folder in folders.values()):
         splits = {name: split_name(folder[0]) for name, folder in folders.items()}
         folders = {name: folder[1:] for name, folder in folders.items()}
+    elif all(folder and domain_of(folder[0]) for folder in folders.values()):
+        domains = {name: domain_of(folder[0]) or ("", "") for name, folder in folders.items()}
+        splits = {name: split for name, (split, _) in domains.items()}
+        folders = {name: (domain,) for name, (_, domain) in domains.items()}
     files = Files(name, [Item(name, reads[name], None, splits[name]) for name in candidates])
     files.problems += [Problem(name, "other file", "it is not meant to be an image", "ignored") for name in beside]
     if not options.unlabelled:

@@ -21,6 +21,8 @@ class Item:
     label: Label | None = None
     split: str | None = None
     """"train", "test" or "val" where the source says so."""
+    source: Item | None = None
+    """The image that this one is translated from, where each has its own."""
 
 
 @dataclass

@@ -6,18 +6,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from zerosum.core.errors import BadOption
+from zerosum.core.errors import BadData, BadOption
 from zerosum.data.encodings import ImageEncoding, PointEncoding, to_tensor
 from zerosum.data.found import Arrays, Files, Found, Points
 from zerosum.data.labels import used_labels
 from zerosum.data.options import Data
+from zerosum.data.pairs import HALVES, between_classes, between_sets, classes_in, matched
 from zerosum.data.report import Report
-from zerosum.data.scan import Checked, FileReader, check_files
+from zerosum.data.scan import Checked, Decoder, FileReader, check_files
 from zerosum.data.sources import Source, find
 from zerosum.data.spec import Dataset, Spec, Store
 from zerosum.data.stores import MemoryStore, StreamingStore
@@ -41,11 +43,51 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
             raise BadOption("this data set is loaded already: give the options (--data...) where it is loaded first.")
         return source
     options = options or Data()
-    return assemble(find(source, options), options)
+    found = find(source, options)
+    if options.source is None:
+        return assemble(found, options)
+    if options.source in HALVES:
+        return assemble(of_files(found, "halves of images"), options)
+    return _translated(found, options)
+
+
+def _translated(found: Found, options: Data) -> Dataset:
+    """The data set of a source whose images are translated from those of a class, or of another source."""
+    assert options.source is not None
+    alone = replace(options, source=None, target=None, unpaired=False)
+    if options.source in classes_in(found):
+        return between_classes(assemble(found, alone), options.source, options.target)
+    if not Path(options.source).exists():
+        known = classes_in(found)
+        raise BadData(
+            f"--data.source {options.source} is neither left nor right, nor a file or folder, nor a class of "
+            f"{found.name}, which has {', '.join(known[:10]) if known else 'no classes (--data.labels names them)'}."
+        )
+    sources = find(options.source, replace(alone, labels=None, column=None))
+    if not options.unpaired:
+        return assemble(matched(of_files(found, "pairs"), sources, options.source), alone)
+    images = assemble(found, replace(alone, unlabelled=True))
+    channels, height, width = images.spec.shape
+    same = replace(alone, labels=None, column=None, unlabelled=True, channels=channels, resolution=f"{height}x{width}",
+                   bits=images.encoding.to_json()["bits"])  # fmt: skip
+    return between_sets(images, assemble(sources, same))
+
+
+def of_files(found: Found, what: str) -> Files:
+    """`found`, if it holds files. Raises BadData."""
+    if not isinstance(found, Files):
+        raise BadData(f"{found.name} holds arrays; {what} are read from image files, archives and parquet files.")
+    return found
 
 
 def assemble(found: Found, options: Data) -> Dataset:
     """The data set of what a source holds."""
+    if options.fit == "tiles":
+        files = of_files(found, "tiles")
+        if options.size is None:
+            raise BadOption("--data.fit tiles needs --data.resolution, the size of a tile.")
+        if options.source in HALVES or any(item.source for item in files.items):
+            raise BadOption("--data.fit tiles and --data.source do not go together: cut the pairs beforehand.")
     if isinstance(found, Points):
         return _load_points(found, options)
     if isinstance(found, Arrays):
@@ -155,9 +197,12 @@ class Samples:
         def store(part: slice) -> Store:
             own = None if labels is None else labels[part]
             if isinstance(content, np.ndarray):
-                return MemoryStore(to_tensor(content[part]), own)
+                source = encoding.spec.source[0] if encoding.spec.source else 0
+                return MemoryStore(to_tensor(content[part]), own, source=source)
             assert isinstance(encoding, ImageEncoding)
-            return StreamingStore(FileReader(content[part], encoding, options.max_pixels), len(content[part]), own)
+            decoder = Decoder(encoding, options)
+            reader = FileReader(content[part], decoder)
+            return StreamingStore(reader, len(content[part]), own, source=decoder.sources)
 
         return Dataset(
             name=name,
@@ -165,18 +210,20 @@ class Samples:
             encoding=encoding,
             train=store(slice(0, count)),
             test=store(slice(count, None)) if self.test else None,
-            fingerprint=self.fingerprint(encoding),
+            fingerprint=self.fingerprint(encoding, options.source if options.source in HALVES else None),
             class_names=self.class_names,
             flip=options.flip,
             notes=report.notes + report.lines(),
             report=report,
         )
 
-    def fingerprint(self, encoding: ImageEncoding | PointEncoding) -> str:
+    def fingerprint(self, encoding: ImageEncoding | PointEncoding, reading: str | None = None) -> str:
         """sha256 over the names, labels and content of the chosen samples, their split, and all that shapes their
         pixels.
         """
         total = hashlib.sha256(json.dumps(encoding.to_json(), sort_keys=True).encode())
+        if reading:
+            total.update(reading.encode())
         for split, indices in (("train", self.train), ("test", self.test)):
             for index in indices:
                 label = "" if self.labels is None else self.class_names[self.labels[index]]

@@ -11,7 +11,7 @@ import tyro
 from zerosum.core.errors import BadOption
 
 Resize = Literal["lanczos", "bicubic", "bilinear", "box"]
-Fit = Literal["crop", "stretch", "pad"]
+Fit = Literal["crop", "stretch", "pad", "tiles"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,15 @@ class Data:
     resize: Resize = "lanczos"
     """Filter of the resize, always antialiased."""
     fit: Fit = "crop"
-    """For another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4 channels)."""
+    """For another aspect ratio: crop the centre, stretch, or pad with black (transparent with 4 channels). tiles: cut
+    images of any size into overlapping tiles of the resolution, at their own scale."""
+    source: str | None = None
+    """Translate images: from the left or the right half of each (left, right); from the images of a second folder or
+    archive that have the same names (PATH); or, unpaired, from the images of one class (its name)."""
+    target: str | None = None
+    """The class that a class given as --data.source is translated into (default: the only other one)."""
+    unpaired: bool = False
+    """The images of --data.source PATH have nothing to do with those of --data: any goes with any."""
     labels: str | None = None
     """A labels file (csv with the columns file and label, or dataset.json), or the label column of a parquet file or
     hub data set (default: class folders, labels.csv, dataset.json, or a column called label or class)."""

@@ -59,7 +59,7 @@ def fit_to(array: np.ndarray, height: int, width: int, resize: str, fit: str) ->
         return array
     if fit == "stretch":
         return _resized(array, height, width, resize, (0.0, 0.0, have_width, have_height))
-    if fit == "crop":
+    if fit in ("crop", "tiles"):  # a whole image where a tile is meant
         scale = max(height / have_height, width / have_width)
         box_width, box_height = min(width / scale, have_width), min(height / scale, have_height)
         left, top = (have_width - box_width) / 2, (have_height - box_height) / 2

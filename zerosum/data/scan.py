@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from zerosum.data.files import Header, Unusable, content_of, decode, header, own
 from zerosum.data.found import Files, Item
 from zerosum.data.labels import used_labels
 from zerosum.data.options import Data
+from zerosum.data.pairs import HALVES, halves
 from zerosum.data.report import SHOWN, Report
 from zerosum.data.spec import Spec
 
@@ -44,6 +46,8 @@ class Checked:
     digest: bytes
     """sha256 of the content."""
     header: Header
+    corner: tuple[int, int] | None = None
+    """(top, left) of the tile of the image that is meant; None: the whole image."""
 
 
 @dataclass
@@ -58,18 +62,62 @@ class CheckedFiles:
     pixels: np.ndarray | None
 
 
+class Decoder:
+    """Decodes files to stored pixels (c, h, w); those of an image's source, where it has one, come first.
+
+    Args:
+        encoding: size, channels and bits.
+        options: the largest size, and which half of an image is the source.
+    """
+
+    def __init__(self, encoding: ImageEncoding, options: Data):
+        self.encoding, self.options = encoding, options
+        self._last = threading.local()  # tiles of one image are mostly asked for one after the other
+
+    @property
+    def sources(self) -> int:
+        """Channels of the source."""
+        return self.encoding.spec.source[0] if self.encoding.spec.source else 0
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels of source and image, height, width)."""
+        channels, height, width = self.encoding.spec.shape
+        return self.sources + channels, height, width
+
+    def __call__(self, file: Checked) -> np.ndarray:
+        """The stored pixels. Raises Unusable."""
+        image = self._decoded(file.item)
+        if file.item.source is not None:
+            return np.concatenate([self.encoding.pixels(self._decoded(file.item.source)), self.encoding.pixels(image)])
+        if self.options.source in HALVES:
+            return np.concatenate([self.encoding.pixels(half) for half in halves(image, self.options.source)])
+        if file.corner is not None:
+            (top, left), (_, height, width) = file.corner, self.encoding.spec.shape
+            image = image[top : top + height, left : left + width]
+        return self.encoding.pixels(image)
+
+    def _decoded(self, item: Item) -> np.ndarray:
+        if self.options.fit != "tiles":
+            return decode(content_of(item), self.options.max_pixels)
+        if getattr(self._last, "name", None) != item.name:
+            self._last.image = decode(content_of(item), self.options.max_pixels)
+            self._last.name = item.name
+        return self._last.image
+
+
 class FileReader:
     """Decodes one file of a list, for a StreamingStore."""
 
-    def __init__(self, files: Sequence[Checked], encoding: ImageEncoding, max_pixels: int):
-        self.files, self.encoding, self.max_pixels = files, encoding, max_pixels
+    def __init__(self, files: Sequence[Checked], decoder: Decoder):
+        self.files, self.decoder = files, decoder
 
     def __call__(self, index: int) -> np.ndarray:
         """(c, h, w) of the file at `index`. Raises BadData where it has become unusable since it was checked."""
         item = self.files[index].item
         try:
             with own_limit:
-                return self.encoding.pixels(decode(content_of(item), self.max_pixels))
+                return self.decoder(self.files[index])
         except Unusable as error:
             raise BadData(
                 f"{item.name} cannot be decoded: {error}. Run `zerosum check-data` on the data set and "
@@ -96,9 +144,15 @@ def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
         good = _scan(items, report, options)
         _stop_if_unusable(report, good, strict=False)
         encoding = _encoding(good, report, options)
-        decoded = len(good) * int(np.prod(encoding.spec.shape)) * encoding.bits // 8
+        _odd_sizes(good, report)
+        duplicates = [one.item.name for one in good], [one.digest for one in good]
+        if options.fit == "tiles":
+            good = tiles(good, encoding, report)
+            _stop_if_unusable(report, good, strict=False)
+        decoder = Decoder(encoding, options)
+        decoded = len(good) * int(np.prod(decoder.shape)) * encoding.bits // 8
         fits = decoded <= memory_limit(options)
-        kept, pixels = _decode(good, encoding, report, options, keep and fits)
+        kept, pixels = _decode(good, decoder, report, options, keep and fits)
     if not fits:
         gigabytes = decoded / 2**30
         report.notes.append(f"decoded they take {gigabytes:.2f} GB: they are decoded while training (--data.memory)")
@@ -107,13 +161,12 @@ def check_files(found: Files, options: Data, keep: bool = True) -> CheckedFiles:
         report.notes.append(f"{checked}; the fingerprint covers 64 KiB at both ends of each file")
     good = [good[index] for index in kept]
     _stop_if_unusable(report, good, options.strict)
-    _odd_sizes(good, report)
-    report.duplicates([one.item.name for one in good], [one.digest for one in good])
+    report.duplicates(*duplicates)
     report.usable = len(good)
     found_labels = [one.item.label for one in good if one.item.label is not None]
     values = found_labels if len(found_labels) == len(good) else None
     labels, class_names = used_labels(values, found.class_names, options, report.notes)
-    spec = Spec(encoding.spec.shape, len(class_names))
+    spec = replace(encoding.spec, classes=len(class_names))
     return CheckedFiles(
         report, good, ImageEncoding(spec, encoding.resize, encoding.fit, encoding.bits), labels, class_names, pixels
     )
@@ -162,16 +215,25 @@ def _scan(items: list[Item], report: Report, options: Data) -> list[Checked]:
     """Read the header of each file, and hash its content."""
 
     def look(item: Item) -> Checked | Unusable:
-        try:
-            content = content_of(item)
-            head = header(content, options.max_pixels)
-        except Unusable as error:
-            return error
-        if head.height * head.width == 1:
-            return Unusable("single pixel", "it is 1 x 1 pixel")
-        if options.check == "headers" and len(content) > 2 * EDGE:
-            content = f"{len(content)}".encode() + content[:EDGE] + content[-EDGE:]
-        return Checked(item, hashlib.sha256(content).digest(), head)
+        digest = hashlib.sha256()
+        for part in (item, item.source):
+            if part is None:
+                continue
+            try:
+                content = content_of(part)
+                head = header(content, options.max_pixels)
+            except Unusable as error:
+                return error if part is item else Unusable(error.kind, f"its source {part.name}: {error}")
+            if head.height * head.width == 1:
+                return Unusable("single pixel", "it is 1 x 1 pixel")
+            if part is item:
+                own = head
+            if options.check == "headers" and len(content) > 2 * EDGE:
+                content = f"{len(content)}".encode() + content[:EDGE] + content[-EDGE:]
+            digest.update(content)
+        if options.source in HALVES and own.width < 2:
+            return Unusable("single pixel", "it is 1 pixel wide: it has no halves")
+        return Checked(item, digest.digest(), own)
 
     good = []
     for item, result in zip(items, _in_threads(look, items, "checking"), strict=True):
@@ -187,6 +249,8 @@ def _encoding(good: list[Checked], report: Report, options: Data) -> ImageEncodi
     channels = options.channels or _most_common([one.header.channels for one in good])
     bits = options.bits or _most_common([one.header.bits for one in good])
     sizes = {(one.header.height, one.header.width) for one in good}
+    if options.source in HALVES:
+        sizes = {(height, width // 2) for height, width in sizes}
     if options.size is not None:
         height, width = options.size
     elif len(sizes) == 1:
@@ -206,7 +270,28 @@ def _encoding(good: list[Checked], report: Report, options: Data) -> ImageEncodi
             changes.append(f"{one.header.bits} bits made {bits}")
         if changes:
             report.add(one.item.name, "converted", ", ".join(changes), "converted and kept")
-    return ImageEncoding(Spec((channels, height, width)), options.resize, options.fit, bits)
+    shape = (channels, height, width)
+    paired = options.source in HALVES or good[0].item.source is not None
+    spec = Spec(shape, source=shape, paired=True) if paired else Spec(shape)
+    return ImageEncoding(spec, options.resize, options.fit, bits)
+
+
+def tiles(good: list[Checked], encoding: ImageEncoding, report: Report) -> list[Checked]:
+    """Every image as the fewest tiles of the encoding's size that cover it, evenly spread; smaller ones left out."""
+    _, height, width = encoding.spec.shape
+    found = []
+    for one in good:
+        if one.header.height < height or one.header.width < width:
+            size = f"{one.header.width} x {one.header.height}"
+            report.add(one.item.name, "too small", f"its {size} pixels are less than a tile", "left out")
+            continue
+        rows, columns = (
+            np.linspace(0, whole - part, -(-whole // part)).round().astype(int)
+            for whole, part in ((one.header.height, height), (one.header.width, width))
+        )
+        found += [replace(one, corner=(int(top), int(left))) for top in rows for left in columns]
+    report.notes.append(f"cut into {len(found):,} tiles of {width} x {height} pixels")
+    return found
 
 
 def _most_common(values: list[int]) -> int:
@@ -216,21 +301,21 @@ def _most_common(values: list[int]) -> int:
 
 
 def _decode(
-    good: list[Checked], encoding: ImageEncoding, report: Report, options: Data, keep: bool
+    good: list[Checked], decoder: Decoder, report: Report, options: Data, keep: bool
 ) -> tuple[list[int], np.ndarray | None]:
     """Decode all files: the indices of those that could be, and their pixels if they are kept."""
     if not keep and options.check == "headers":
         return list(range(len(good))), None
-    dtype = np.uint16 if encoding.bits == 16 else np.uint8
-    pixels = np.empty((len(good) if keep else 0, *encoding.spec.shape), dtype)
+    dtype = np.uint16 if decoder.encoding.bits == 16 else np.uint8
+    pixels = np.empty((len(good) if keep else 0, *decoder.shape), dtype)
 
     def one(index: int) -> Unusable | None:
         try:
-            array = decode(content_of(good[index].item), options.max_pixels)
+            decoded = decoder(good[index])
         except Unusable as error:
             return error
         if keep:
-            pixels[index] = encoding.pixels(array)
+            pixels[index] = decoded
         return None
 
     kept = []

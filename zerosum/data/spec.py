@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Tensor]
 """Named tensors; every one has the samples on axis 0. Images: "image" float32 (n, c, h, w) in [-1, 1], "label" int64
-(n,).
+(n,), "source" float32 (n, c', h, w), the image that a translation starts from.
 """
 
 
@@ -26,6 +26,10 @@ class Spec:
     """Number of classes; 0 means that there are no labels."""
     kind: str = "image"
     """"image" or "points"."""
+    source: tuple[int, int, int] | None = None
+    """(channels, height, width) of the images that are translated into these; None: the data holds no such images."""
+    paired: bool = False
+    """Whether each sample has a source of its own; else any source goes with any sample."""
 
 
 class Encoding(Protocol):

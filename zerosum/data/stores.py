@@ -13,14 +13,20 @@ import torch
 from torch import Tensor
 
 from zerosum.data.encodings import normalise, to_tensor
-from zerosum.data.spec import Batch
+from zerosum.data.spec import Batch, Store
 
 
 class MemoryStore:
-    """All samples in one tensor: uint8 or int16 (less 32768) images (n, c, h, w), or float32 points (n, d)."""
+    """All samples in one tensor: uint8 or int16 (less 32768) images (n, c, h, w), or float32 points (n, d).
 
-    def __init__(self, values: Tensor, labels: Tensor | None = None, device: torch.device | str = "cpu"):
-        self.values, self.labels, self.device = values, labels, torch.device(device)
+    Args:
+        source: how many channels, the first ones, are those of the image that a sample is translated from.
+    """
+
+    def __init__(
+        self, values: Tensor, labels: Tensor | None = None, device: torch.device | str = "cpu", source: int = 0
+    ):
+        self.values, self.labels, self.device, self.source = values, labels, torch.device(device), source
 
     def __len__(self) -> int:
         return len(self.values)
@@ -30,7 +36,7 @@ class MemoryStore:
         mirrored.
         """
         chosen = self.values.index_select(0, indices.to(self.values.device, non_blocking=True))
-        return _batch(chosen, self.labels, indices, flip, self.device)
+        return _batch(chosen, self.labels, indices, flip, self.device, self.source)
 
     def prefetch(self, indices: Tensor) -> None:
         """Nothing to do: everything is here."""
@@ -45,7 +51,7 @@ class MemoryStore:
                 values = values.to(device)
         elif device.type != "cpu":
             values = values.to(device)
-        return MemoryStore(values, self.labels, device)
+        return MemoryStore(values, self.labels, device, self.source)
 
 
 class StreamingStore:
@@ -55,6 +61,7 @@ class StreamingStore:
         read: gives the stored pixels (c, h, w), uint8 or uint16, of the sample at an index; called in several threads.
         count: how many samples there are.
         ahead: how many prefetched samples are held at most; further hints are ignored.
+        source: how many channels, the first ones, are those of the image that a sample is translated from.
     """
 
     def __init__(
@@ -65,9 +72,10 @@ class StreamingStore:
         device: torch.device | str = "cpu",
         threads: int = 4,
         ahead: int = 1024,
+        source: int = 0,
     ):
         self.read, self.count, self.labels, self.device = read, count, labels, torch.device(device)
-        self.threads, self.ahead = threads, ahead
+        self.threads, self.ahead, self.source = threads, ahead, source
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="zerosum-decode")
         self._waiting: dict[int, Future[np.ndarray]] = {}
 
@@ -87,7 +95,7 @@ class StreamingStore:
             for index in dict.fromkeys(wanted)
         }
         chosen = to_tensor(np.stack([futures[index].result() for index in wanted]))
-        return _batch(chosen, self.labels, indices, flip, self.device)
+        return _batch(chosen, self.labels, indices, flip, self.device, self.source)
 
     def prefetch(self, indices: Tensor) -> None:
         """Start decoding the samples at `indices`, which are fetched next."""
@@ -99,7 +107,86 @@ class StreamingStore:
 
     def to(self, device: Any) -> StreamingStore:
         """The same samples, delivered to `device`."""
-        return StreamingStore(self.read, self.count, self.labels, device, self.threads, self.ahead)
+        return StreamingStore(self.read, self.count, self.labels, device, self.threads, self.ahead, self.source)
+
+
+class Part:
+    """Some samples of a store, in an order of its own, without their labels."""
+
+    labels: Tensor | None = None
+
+    def __init__(self, store: Store, indices: Tensor):
+        self.store, self.indices = store, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """The samples at `indices` of this part."""
+        batch = self.store.fetch(self.indices[indices], flip)
+        return {name: value for name, value in batch.items() if name != "label"}
+
+    def prefetch(self, indices: Tensor) -> None:
+        """Hand the hint on."""
+        self.store.prefetch(self.indices[indices])
+
+    def to(self, device: Any) -> Part:
+        """The same samples, delivered to `device`."""
+        return Part(self.store.to(device), self.indices)
+
+
+class Unpaired:
+    """Images of two domains that have nothing to do with each other: those to be made, and those to start from.
+
+    Training draws the two independently of each other; `fetch` puts sources beside images in turn.
+    """
+
+    labels: Tensor | None = None
+
+    def __init__(self, image: Store, source: Store):
+        self.image, self.source = image, source
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """{"image": ..., "source": ...} (m, c, h, w) each."""
+        beside = self.source.fetch(indices % len(self.source), flip)
+        return {"image": self.image.fetch(indices, flip)["image"], "source": beside["image"]}
+
+    def prefetch(self, indices: Tensor) -> None:
+        """Hand the hint on."""
+        self.image.prefetch(indices)
+
+    def to(self, device: Any) -> Unpaired:
+        """The same samples, delivered to `device`."""
+        return Unpaired(self.image.to(device), self.source.to(device))
+
+
+class Sources:
+    """The images that a data set's samples are translated from, as a store of their own."""
+
+    labels: Tensor | None = None
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def __len__(self) -> int:
+        return len(self.store.source) if isinstance(self.store, Unpaired) else len(self.store)
+
+    def fetch(self, indices: Tensor, flip: Tensor | None = None) -> Batch:
+        """{"image": (m, c, h, w)}: sources in the place of images."""
+        if isinstance(self.store, Unpaired):
+            return self.store.source.fetch(indices, flip)
+        return {"image": self.store.fetch(indices, flip)["source"]}
+
+    def prefetch(self, indices: Tensor) -> None:
+        """Hand the hint on."""
+        (self.store.source if isinstance(self.store, Unpaired) else self.store).prefetch(indices)
+
+    def to(self, device: Any) -> Sources:
+        """The same images, delivered to `device`."""
+        return Sources(self.store.to(device))
 
 
 def subset(store: MemoryStore, indices: Sequence[int]) -> MemoryStore:
@@ -108,12 +195,14 @@ def subset(store: MemoryStore, indices: Sequence[int]) -> MemoryStore:
     return MemoryStore(store.values[chosen], None if store.labels is None else store.labels[chosen], store.device)
 
 
-def _batch(chosen: Tensor, labels: Tensor | None, indices: Tensor, flip: Tensor | None, device: torch.device) -> Batch:
+def _batch(
+    chosen: Tensor, labels: Tensor | None, indices: Tensor, flip: Tensor | None, device: torch.device, source: int
+) -> Batch:
     images = normalise(chosen.to(device, non_blocking=True))
     if flip is not None and images.ndim == 4:
         where = flip.nonzero().squeeze(1).to(device, non_blocking=True)  # found on the CPU: no waiting for the device
         images[where] = images[where].flip(-1)
-    batch = {"image": images}
+    batch = {"source": images[:, :source], "image": images[:, source:]} if source else {"image": images}
     if labels is not None:
         batch["label"] = labels[indices].to(device, non_blocking=True)
     return batch

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from zerosum.core.randomness import derive, permutation
 from zerosum.data.spec import Batch, Store
+from zerosum.training.translator import Translator
 
 if TYPE_CHECKING:
     from zerosum.training.loop import Training
@@ -81,6 +82,8 @@ class Probe:
         with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(derive("health", "probe"))
             generator = training.generator()
+            if isinstance(generator, Translator) and training.dataset.test is not None:
+                generator.ask(training.dataset.test)  # what it makes of training sources may well be training samples
             images = torch.cat(list(generator.tensors(self.n, seed=derive("health") % 2**31)))
             fake: Batch = {"image": images}
             label = generator.labels(self.n, seed=derive("health") % 2**31)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zerosum.core.errors import BadFile
 from zerosum.data.spec import Dataset
 from zerosum.metrics.reference import compare, generated, reference
+from zerosum.training.translator import Translator
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -159,6 +160,8 @@ def evaluate(
         >>> scores = evaluate(generator, zerosum.data.load("digits"), n=2_000)
         >>> scores.values["coverage"], scores.floor["coverage"]
     """
+    if isinstance(generator, Translator):
+        generator.ask(dataset.train if dataset.test is None else dataset.test)
     real = reference(dataset, features, n, seed, weights)
     fake = generated(generator, real, n)
     asked = generator.labels(n, seed=seed)

@@ -9,6 +9,7 @@ from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.data.spec import Batch, Store
+from zerosum.data.stores import Unpaired
 from zerosum.training.arena import Arena
 
 
@@ -52,7 +53,8 @@ class Batches:
         equal_share(batch_size, arena.world)
         self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
         self.batch_size, self.samples, self.flip = batch_size, samples, flip
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self.order = Order(len(store), seed)
+        self.beside = Order(len(store.source), (*seed, "source")) if isinstance(store, Unpaired) else None
         self._ahead: Batch | None = None
 
     def __iter__(self) -> Batches:
@@ -81,26 +83,38 @@ class Batches:
         """The batch that begins at position `start` of the stream."""
         mine = self._mine()
         indices = self.order(start, self.batch_size)[mine]
-        flip = None
-        if self.flip:
-            flip = (
-                torch.rand(self.batch_size, generator=randomness.generator("cpu", *self.seed, "flip", start))[mine]
-                < 0.5
-            )
-        batch = self.arena.place(self.store.fetch(indices, flip))
+        batch = self.arena.place(self.store.fetch(indices, self._flips("flip", start)))
+        if self.beside is not None and isinstance(self.store, Unpaired):
+            beside = self.beside(start, self.batch_size)[mine]
+            sources = self.store.source.fetch(beside, self._flips("flip source", start))
+            batch["source"] = self.arena.place(sources)["image"]
         draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
         for name, latent in self.noise.items():
             batch[name] = latent.draw(self.batch_size, draw)[mine]
         return batch
 
-    def order(self, start: int, count: int) -> Tensor:
-        """Indices (count,) of the samples at positions start, start + 1, ... of the endless shuffled stream."""
-        n = len(self.store)
+    def _flips(self, name: str, start: int) -> Tensor | None:
+        """Which samples of this process's share are mirrored (bool); None where none ever is."""
+        if not self.flip:
+            return None
+        draw = randomness.generator("cpu", *self.seed, name, start)
+        return torch.rand(self.batch_size, generator=draw)[self._mine()] < 0.5
+
+
+class Order:
+    """The endless stream of shuffled samples: each epoch in an order of its own."""
+
+    def __init__(self, n: int, seed: tuple[int | str, ...]):
+        self.n, self.seed = n, seed
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __call__(self, start: int, count: int) -> Tensor:
+        """Indices (count,) of the samples at positions start, start + 1, ... of the stream."""
         pieces = []
         while count:
-            epoch, offset = divmod(start, n)
+            epoch, offset = divmod(start, self.n)
             if epoch != self._epoch:
-                self._epoch, self._order = epoch, randomness.permutation(n, *self.seed, "epoch", epoch)
+                self._epoch, self._order = epoch, randomness.permutation(self.n, *self.seed, "epoch", epoch)
             piece = self._order[offset : offset + count]
             pieces.append(piece)
             start, count = start + len(piece), count - len(piece)

@@ -22,6 +22,7 @@ from zerosum.training.batches import Batches
 from zerosum.training.callback import Callback, RollBack, StopTraining
 from zerosum.training.game import Game, Phase
 from zerosum.training.generator import TrainedGenerator
+from zerosum.training.translator import Translator
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ class Training:
     def generator(self) -> TrainedGenerator:
         """The generator as it is now (a copy, from the EMA networks)."""
         generator = self.game.trained()
+        if isinstance(generator, Translator):
+            generator.ask(self.dataset.train)
         if self.rounds and any(player.averages for player in self.game.players.values()):
             generator.settle()  # of no effect without batch norm
         generator.encoding = self.dataset.encoding
