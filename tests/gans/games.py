@@ -13,8 +13,13 @@ from zerosum.data.spec import Batch, Spec
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
+from zerosum.training.generator import TrainedGenerator
+from zerosum.training.translator import Translator
 
-SPECS = {"images": Spec((3, 16, 16), classes=4)}
+SPECS = {
+    "images": Spec((3, 16, 16), classes=4),
+    "translation": Spec((3, 32, 32), classes=4, source=(3, 32, 32), paired=True),
+}
 """A small kind of data for each folder of systems."""
 
 SMALL = {
@@ -29,14 +34,18 @@ SMALL = {
 class Memory:
     """Samples in memory."""
 
-    def __init__(self, image: torch.Tensor, label: torch.Tensor | None = None):
-        self.image, self.labels = image, label
+    def __init__(
+        self, image: torch.Tensor, label: torch.Tensor | None = None, source: torch.Tensor | None = None
+    ):
+        self.image, self.labels, self.source = image, label, source
 
     def __len__(self) -> int:
         return len(self.image)
 
     def fetch(self, indices: torch.Tensor, flip: torch.Tensor | None = None) -> Batch:
         batch = {"image": self.image[indices]}
+        if self.source is not None:
+            batch["source"] = self.source[indices]
         return batch if self.labels is None else batch | {"label": self.labels[indices]}
 
     def prefetch(self, indices: torch.Tensor) -> None:
@@ -78,7 +87,14 @@ def store_of(spec: Spec, n: int = 40) -> Memory:
     """Random samples."""
     generator = torch.Generator().manual_seed(1)
     label = torch.arange(n) % spec.classes if spec.classes else None
-    return Memory(torch.rand(n, *spec.shape, generator=generator) * 2 - 1, label)
+    image = torch.rand(n, *spec.shape, generator=generator) * 2 - 1
+    source = torch.rand(n, *spec.source, generator=generator) * 2 - 1 if spec.source else None
+    return Memory(image, label, source)
+
+
+def asking(generator: TrainedGenerator, spec: Spec) -> TrainedGenerator:
+    """The generator; where it translates, it has been told what."""
+    return generator.ask(store_of(spec)) if isinstance(generator, Translator) else generator
 
 
 def seated(name: str, config: Any, spec: Spec, arena: Arena | None = None) -> Game:

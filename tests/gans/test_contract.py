@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gans.games import play, seated, settings, shrunk, spec_of, store_of, undocumented
+from tests.gans.games import asking, play, seated, settings, shrunk, spec_of, store_of, undocumented
 from tests.test_house import AUTHORS_AND_YEAR, IDENTIFIER
 from zerosum.core import discovery
 from zerosum.core.errors import BadOption
@@ -110,15 +110,16 @@ def test_generator_is_saved_and_samples_the_same(system: tuple[str, Any], tmp_pa
     spec = spec_of(name)
     game = seated(name, config, spec)
     play(game, store_of(spec), 1)
-    generator = game.trained()
+    generator = asking(game.trained(), spec)
     generator.encoding = ImageEncoding(spec, "lanczos", "crop", 8)
     generator.facts = {"system": name, "config": to_json(config), "data": {"name": "noise"}}
     generator.save(tmp_path / "generator")
-    loaded = TrainedGenerator.load(tmp_path / "generator")
+    loaded = asking(TrainedGenerator.load(tmp_path / "generator"), spec)
     [expected], [found] = list(generator.tensors(3, seed=5)), list(loaded.tensors(3, seed=5))
     assert expected.shape == (3, *spec.shape)
     assert torch.equal(expected, found)
-    assert not torch.equal(expected, next(iter(loaded.tensors(3, seed=6))))
+    if loaded.latent.size:
+        assert not torch.equal(expected, next(iter(loaded.tensors(3, seed=6))))
     assert len(loaded.sample(2)) == 2
     if generator.conditional:
         one, same = (

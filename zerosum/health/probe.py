@@ -89,6 +89,8 @@ class Probe:
             label = generator.labels(self.n, seed=derive("health") % 2**31)
             if label is not None:
                 fake["label"] = label
+            if isinstance(generator, Translator):
+                fake["source"] = generator.sources(0, self.n, derive("health") % 2**31).cpu()
             with training.game.augmenting():
                 values = self._logits(training, fake)
             values |= self._samples(images)

@@ -39,6 +39,8 @@ class TrainedGenerator(nn.Module):
     def __init__(self, network: nn.Module, latent: Latent, spec: Spec, *, conditional: bool = False):
         super().__init__()
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        if any(isinstance(module, nn.Conv2d) for module in self.network.modules()):  # as in training: the same kernels
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.latent, self.spec, self.conditional = latent, spec, conditional
         self.encoding: Encoding | None = None
         self.facts: dict[str, Any] = {}

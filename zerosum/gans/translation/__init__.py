@@ -1,0 +1,1 @@
+"""Systems that start from an image: translation between domains, colour, super-resolution."""
