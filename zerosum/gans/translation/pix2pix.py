@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum.core.latents import Latent, Normal, Uniform
 from zerosum.core.schedules import linear_decay
 from zerosum.data.spec import Batch
 from zerosum.networks.patch import Patch
 from zerosum.networks.shapes import image_size
+from zerosum.networks.translator import InstanceNorm, Norm, ResNet
 from zerosum.networks.unet import UNet
 from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.objectives.degradations import BLUR_DRAWS, HOLE_DRAWS, blurred, grey, holed
@@ -32,6 +33,8 @@ from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player, simultaneously
 from zerosum.training.translation import Translation, source_of
 from zerosum.training.translator import Translator
+
+NORMS: dict[str | None, Norm] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm, None: nn.Identity}
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,10 @@ class Config:
     """Channels of the discriminator's first layer (appendix 6.1)."""
     depth: int | None = None
     """Halvings of the U-Net; None: down to a single pixel, 8 at most."""
+    blocks: int | None = None
+    """Residual blocks of CycleGAN's generator, which then takes the U-Net's place; None: the U-Net."""
+    norm: Literal["batch", "instance"] | None = "batch"
+    """Normalisation of both networks (appendix 6.1); None: none, nor biases in its place, as in the authors' program."""
     layers: int = 3
     """Halvings of the discriminator: 3 make patches of 70 pixels (section 4.4)."""
     dropout: bool = True
@@ -92,12 +99,23 @@ class Pix2Pix(Translation):
         self.source = (
             (channels[config.make], *shape[1:]) if config.make else source_of(self.spec, "pix2pix", paired=True)
         )
-        depth = config.depth or max(min(math.ceil(math.log2(min(shape[1:]))), 8), 2)
-        self.G = UNet(self.source, shape, width=config.width, depth=depth, dropout=config.dropout)
+        norm, bias = NORMS[config.norm], config.norm == "instance"
+        if config.blocks is not None:
+            self.G: nn.Module = ResNet(
+                self.source, shape, width=config.width, blocks=config.blocks, norm=norm, dropout=config.dropout,
+                bias=bias,
+            )  # fmt: skip
+        else:
+            depth = config.depth or max(min(math.ceil(math.log2(min(shape[1:]))), 8), 2)
+            self.G = UNet(
+                self.source, shape, width=config.width, depth=depth, norm=norm, dropout=config.dropout, bias=bias
+            )
         rate = linear_decay(config.constant)
         self.generator = Player(self.G, optimizer=config.adam, rate=rate)
         if config.adversarial is not None:
-            self.D = Patch(self.source[0] + shape[0], width=config.discriminator_width, layers=config.layers)
+            self.D = Patch(
+                self.source[0] + shape[0], width=config.discriminator_width, layers=config.layers, norm=norm, bias=bias
+            )
             self.discriminator = Player(self.D, optimizer=config.adam, rate=rate)
 
     def noise(self) -> dict[str, Latent]:
