@@ -244,6 +244,16 @@ def test_strokes_and_rectangles_share_the_images() -> None:
 # --- JPEG
 
 
+@pytest.mark.parametrize("quality", [1, 7, 30, 37, 49, 50, 77, 100])
+def test_tables_are_pillows(quality: int) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+    theirs = Image.open(file).quantization  # type: ignore[attr-defined]
+    tables = degradations._jpeg_constants(torch.device("cpu"))[1]
+    found = degradations._scaled(tables, torch.tensor([float(quality)]))
+    assert found.flatten(1).int().tolist() == [theirs[0], theirs[1]]
+
+
 @pytest.mark.parametrize("quality", [10, 30, 50, 75, 95])
 @pytest.mark.parametrize(("height", "width", "mode"), [(96, 128, "RGB"), (61, 83, "RGB"), (60, 72, "L")])
 def test_jpeg_is_pillows_within_a_few_levels(quality: int, height: int, width: int, mode: str) -> None:

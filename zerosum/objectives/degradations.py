@@ -292,9 +292,7 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
     _refuse_channels(images)
     height, width = images.shape[2:]
     cosines, tables, to_ycc, to_rgb = _jpeg_constants(images.device)
-    quality = quality.to(images.device, torch.float32).round().clamp(1, 100)
-    factor = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)[:, None, None]
-    luminance, chrominance = (((table * factor + 50) / 100).floor().clamp(1, 255) for table in tables)
+    luminance, chrominance = _scaled(tables, quality.to(images.device, torch.float32))
     with torch.autocast(images.device.type, enabled=False):
         levels = F.pad(_levels(images), (0, -width % 16, 0, -height % 16), mode="replicate")
         if images.shape[1] == 1:
@@ -308,6 +306,13 @@ def jpeg(images: Tensor, quality: Tensor) -> Tensor:
                 planes.append(resized(small, 2 * small.shape[2], 2 * small.shape[3], linear)[:, :, :height, :width])
             decoded = torch.einsum("oc,nchw->nohw", to_rgb, torch.cat(planes, dim=1)) + 128
     return (decoded[:, :, :height, :width].round().clamp(0, 255) / 127.5 - 1).to(images.dtype)
+
+
+def _scaled(tables: Tensor, quality: Tensor) -> Tensor:
+    """(2, n, 8, 8): the tables (2, 8, 8) at quality (n,)."""
+    quality = quality.round().clamp(1, 100)
+    factor = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)[:, None, None]
+    return ((tables[:, None] * factor + 50) / 100).floor().clamp(1, 255)
 
 
 def _coded(plane: Tensor, table: Tensor, cosines: Tensor) -> Tensor:
