@@ -209,12 +209,17 @@ def import_weights(file: Path | str, system: str | None = None) -> TrainedGenera
     """Another project's weights as a generator. Nothing that the file contains is run.
 
     Args:
-        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; state dicts with their names as
-            .pt, .pth or .safetensors.
+        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; BigGAN's, CycleGAN's, pix2pix's,
+            CUT's, ESRGAN's and Real-ESRGAN's .pth; state dicts with their names as .pt, .pth or .safetensors.
         system: which system they are of; None: found out.
+
+    Raises:
+        BadFile: it cannot be read, holds no generator, or zerosum has no network that would make the same images.
+        BadOption: they are another system's weights.
 
     Example:
         >>> zerosum.import_weights("ffhq.pkl").save("ffhq/")
+        >>> large = zerosum.import_weights("RealESRGAN_x4plus.pth").translate(Image.open("small.png"))
     """
     generator = read_weights(file, system)
     generator.facts["versions"] = versions()

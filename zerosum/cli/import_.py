@@ -1,4 +1,4 @@
-"""Turn other projects' weights (NVIDIA's StyleGANs, R3GAN) into a generator."""
+"""Turn other projects' weights (StyleGAN, R3GAN, BigGAN, CycleGAN, pix2pix, CUT, ESRGAN) into a generator."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from zerosum.core.errors import BadOption
+
+if TYPE_CHECKING:
+    from zerosum.training.generator import TrainedGenerator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +24,11 @@ class Options:
     """
 
     file: Annotated[Path, tyro.conf.Positional]
-    """NVIDIA's .pkl of StyleGAN2, StyleGAN2-ADA or StyleGAN3, R3GAN's, or a state dict (.pt, .pth, .safetensors)."""
+    """NVIDIA's .pkl of StyleGAN2, StyleGAN2-ADA or StyleGAN3, R3GAN's, the .pth of CycleGAN, pix2pix, CUT, ESRGAN or
+    Real-ESRGAN, or a state dict (.pt, .pth, .safetensors).
+    """
     out: Path
-    """A new folder: `zerosum sample`, `zerosum edit` and zerosum.load read it."""
+    """A new folder: zerosum.load reads it, `zerosum sample` and `zerosum edit` where it starts from noise."""
     system: Annotated[str | None, tyro.conf.arg(name="as")] = None
     """Which system the weights are of; by default what the file looks like."""
     json: bool = False
@@ -36,14 +41,15 @@ def main(arguments: list[str]) -> int:
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise BadOption(f"--out {options.out} exists and is not an empty folder: name another one.")
     from zerosum import api
+    from zerosum.training.translator import Translator
 
     _say(f"reading {options.file} (none of its code is run)")
     generator = api.import_weights(options.file, options.system)
+    translator = generator if isinstance(generator, Translator) else None
     facts, spec = generator.facts, generator.spec
     source = facts["source"]
-    classes = f", {spec.classes} classes" if generator.conditional else ""
     within = f" ({source['network']})" if source["network"] else ""
-    _say(f"found {source['layout']}{within}: images of {'x'.join(map(str, spec.shape))}{classes}")
+    _say(f"found {source['layout']}{within}: {told(generator)}; imported as {facts['system']}")
     _say(f"writing {options.out}")
     generator.save(options.out)
     _say(f"licence: {facts['licence']}")
@@ -52,10 +58,25 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({
             "system": facts["system"], "out": str(options.out), "shape": spec.shape, "classes": spec.classes,
             "parameters": size, "config": facts["config"], "source": source, "licence": facts["licence"],
+            "translates": translator and {"channels": translator.source[0], "scale": translator.scale},
         }))  # fmt: skip
+    elif translator:
+        print(f"wrote {options.out}: try `zerosum.load({str(options.out)!r}).translate(image)` in Python")
     else:
         print(f"wrote {options.out}: try `zerosum sample {options.out} -n 16 --out samples/`")
     return 0
+
+
+def told(generator: TrainedGenerator) -> str:
+    """What a generator makes, in a few words."""
+    from zerosum.training.translator import Translator
+
+    channels, height, width = generator.spec.shape
+    if isinstance(generator, Translator):
+        larger = f", {generator.scale} times as large" if generator.scale > 1 else ""
+        return f"images of any size, {generator.source[0]} channels to {channels}{larger}"
+    classes = f", {generator.spec.classes} classes" if generator.conditional else ""
+    return f"images of {channels}x{height}x{width}{classes}"
 
 
 def _say(text: str) -> None:

@@ -17,7 +17,7 @@ from zerosum.interop.containers import read
 from zerosum.interop.foreign import Network, networks
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from zerosum.data.spec import Spec
     from zerosum.training.generator import TrainedGenerator
@@ -56,8 +56,8 @@ def read_weights(file: Path | str, system: str | None = None) -> TrainedGenerato
     """Read another project's weights. Nothing that the file contains is run.
 
     Args:
-        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; state dicts with their names as
-            .pt, .pth or .safetensors.
+        file: NVIDIA's pickles of StyleGAN2, StyleGAN2-ADA and StyleGAN3; R3GAN's; the .pth of CycleGAN, pix2pix, CUT,
+            ESRGAN and Real-ESRGAN; state dicts with their names as .pt, .pth or .safetensors.
         system: which system they are of; None: found out.
 
     Raises:
@@ -84,6 +84,8 @@ def _recognised(found: Network, system: str | None) -> tuple[str, Network]:
     if system is not None and system not in known:
         raise BadOption(f"--as {system}: no weights of {system} can be imported, only those of {', '.join(known)}.")
     matches = {name: network for name, module in known.items() if (network := found.under(module.ANCHOR))}
+    if system is None and len(matches) > 1:
+        matches = {name: network for name, network in matches.items() if _likely(known[name], network)} or matches
     if system in matches or (system is None and len(matches) == 1):
         name = system or next(iter(matches))
         return name, matches[name]
@@ -91,9 +93,16 @@ def _recognised(found: Network, system: str | None) -> tuple[str, Network]:
         raise BadOption(f"--as {system}: {path} looks like {' or '.join(matches)}; leave --as out, or say so.")
     if matches:
         raise BadOption(f"{path} holds networks of {' and '.join(matches)}: say which with --as.")
+    for module in known.values():
+        if hasattr(module, "other") and (what := module.other(found)) is not None:
+            raise BadFile(f"{path} holds no generator, which alone can be imported, but {what}.")
     names = ", ".join(list(found.arrays)[:4])
     held = f"it has {len(found.arrays):,} tensors called {names} ..." if names else "it has no tensors"
     raise BadFile(f"{path} holds no generator of {', '.join(known)}: {held}")
+
+
+def _likely(module: ModuleType, network: Network) -> bool:
+    return not hasattr(module, "likely") or bool(module.likely(network))
 
 
 def generator_of(system: str, imported: Imported, network: Network) -> TrainedGenerator:
@@ -103,11 +112,12 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
         BadFile: the tensors are not those of the network that the config makes.
     """
     from zerosum.data.encodings import ImageEncoding
+    from zerosum.training.translator import Translator
 
     game_class: Any = discovery.game_class(system)
     spec, content = imported.spec, network.content
     generator: TrainedGenerator = game_class(imported.config, spec).trained()
-    if generator.latent.size < 1:
+    if generator.latent.size < 1 and not isinstance(generator, Translator):
         raise BadFile(f"its first layer leaves {generator.latent.size} components for z")
     check(imported.tensors, generator.network.state_dict())
     if not all(bool(value.isfinite().all()) for value in imported.tensors.values()):
@@ -124,6 +134,20 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
         "licence": imported.licence,
     }  # fmt: skip
     return generator
+
+
+def fits(make: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> None:
+    """Compare tensors with those of the network that `make` makes, before that takes any memory: a small file can ask
+    for a very large one.
+
+    Raises:
+        BadFile: a name or a shape differs.
+    """
+    import torch
+
+    with torch.device("meta"):
+        wanted = make().state_dict()
+    check(tensors, wanted)
 
 
 def image_spec(channels: int, height: int, width: int, classes: int) -> Spec:
