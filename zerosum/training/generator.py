@@ -34,7 +34,10 @@ class TrainedGenerator(nn.Module):
     Attributes:
         encoding: turns encoded samples into what the user knows; set by the training that made this.
         facts: where it comes from: system, config, data, samples shown, seed, versions.
+        example: how it is used, in the README of its folder.
     """
+
+    example = 'import zerosum\n\nimages = zerosum.load("this/folder").sample(16, seed=1)'
 
     def __init__(self, network: nn.Module, latent: Latent, spec: Spec, *, conditional: bool = False):
         super().__init__()
@@ -114,13 +117,16 @@ class TrainedGenerator(nn.Module):
             norm.momentum = None  # the mean over all batches since
             norm.train()
         draw = randomness.generator("cpu", "standing statistics")
-        for _ in range(passes):
+        for number in range(passes):
             z = self.latent.draw(batch, draw).to(self.device)
-            label = torch.randint(max(self.spec.classes, 1), (batch,), generator=draw).to(self.device)
-            self(z, {"label": label})
+            self(z, self.conditions(number * batch, batch, draw))
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
             norm.eval()
+
+    def conditions(self, start: int, count: int, draw: torch.Generator) -> Given:
+        """What the samples number `start` and following, `count` of them, may be made from besides z: random labels."""
+        return {"label": torch.randint(max(self.spec.classes, 1), (count,), generator=draw).to(self.device)}
 
     def labels(self, n: int, *, seed: int = 0) -> Tensor | None:
         """The labels (n,) that `tensors` uses where none are given: all classes equally often, shuffled. None if
@@ -275,9 +281,7 @@ tags: [gan, {facts.get("system")}]{tag}
 - zerosum {facts.get("versions", {}).get("zerosum")}, torch {facts.get("versions", {}).get("torch")}
 
 ```python
-import zerosum
-
-images = zerosum.load("this/folder").sample(16, seed=1)
+{generator.example}
 ```
 
 ## Scores while training

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
+from zerosum.networks.translator import InstanceNorm
 
+LEAST = 32
+"""Pixels that an image is mirrored up to at least: below, deep networks have nothing left in their middle."""
+OUTPUT = 1024
+"""Pixels of a tile's side in the output, where nobody says otherwise."""
+OVERLAP = 64
+"""Pixels that neighbouring tiles share, where nobody says otherwise; a quarter of smaller tiles."""
+EPSILON = 1e-5
+"""What instance norms that do not say otherwise add to the variance."""
 Network = Callable[[Tensor], Tensor]
 """(1, c, h, w) -> (1, c', scale h, scale w)."""
 
@@ -31,24 +41,48 @@ class Tiling:
     """The network takes sides that are multiples of this."""
 
     def __post_init__(self) -> None:
-        if self.overlap < 0 or self.side < 2 * self.overlap or self.side < 1:
+        if self.overlap < 0 or self.side < max(2 * self.shared, 1):
+            step = f" (the network takes multiples of {self.multiple})" if self.multiple > 1 else ""
             raise BadOption(
-                f"tiles of {self.tile} pixels that overlap by {self.overlap} (the network takes multiples of "
-                f"{self.multiple}): give --tile at least twice --overlap, and at least {self.multiple}."
+                f"tiles of {self.tile} pixels that overlap by {self.overlap}{step}: give --tile at least twice "
+                f"--overlap, here {max(2 * self.shared, self.multiple)} or more, and --overlap 0 or more."
             )
+
+    @classmethod
+    def of(cls, scale: int, multiple: int, tile: int | None = None, overlap: int | None = None) -> Tiling:
+        """The tiling for a network, where --tile or --overlap (None) leave it open.
+
+        Raises:
+            BadOption: tiles that are too small.
+        """
+        if tile is not None and tile < LEAST:
+            raise BadOption(f"--tile {tile}: a tile has {LEAST} pixels a side or more; its edges know no surroundings.")
+        if overlap is None:
+            overlap = OVERLAP if tile is None else min(OVERLAP, tile // 4 // multiple * multiple)
+        steps = max(-(-OUTPUT // (scale * multiple)), 2 * -(-overlap // multiple))
+        return cls(steps * multiple if tile is None else tile, overlap, scale, multiple)
 
     @property
     def side(self) -> int:
         """Pixels of a tile's side, a multiple of `multiple`."""
         return self.tile // self.multiple * self.multiple
 
+    @property
+    def shared(self) -> int:
+        """Pixels that neighbours share at least, a multiple of `multiple`."""
+        return self.whole(self.overlap)
+
+    def whole(self, pixels: int) -> int:
+        """The next multiple of `multiple` that is not less than `pixels`."""
+        return -(-pixels // self.multiple) * self.multiple
+
     def starts(self, whole: int) -> list[int]:
         """Where the tiles begin that cover `whole` pixels (a multiple of `multiple`), spread evenly."""
-        if whole <= self.side:
+        room, step = whole - self.side, self.side - self.shared
+        if room <= 0:
             return [0]
-        count = -(-(whole - self.overlap) // (self.side - self.overlap))
-        room = (whole - self.side) // self.multiple
-        return [index * room // (count - 1) * self.multiple for index in range(count)]
+        gaps = -(-room // step)
+        return [index * (room // self.multiple) // gaps * self.multiple for index in range(gaps + 1)]
 
     def weights(self, starts: list[int], size: int, device: torch.device) -> list[Tensor]:
         """For each tile of `size` pixels what its output pixels (scale * size,) count; they add up to 1 everywhere."""
@@ -73,7 +107,7 @@ def bands(network: Network, image: Tensor, tiling: Tiling) -> Iterator[Tensor]:
     Only one row of tiles is held at a time.
     """
     height, width, scale = image.shape[2], image.shape[3], tiling.scale
-    padded = reflected(image, *(-(-side // tiling.multiple) * tiling.multiple for side in (height, width)))
+    padded = completed(image, tiling)
     (rows, tall), (columns, wide) = ((tiling.starts(side), min(tiling.side, side)) for side in padded.shape[2:])
     down, across = (
         tiling.weights(starts, size, image.device) for starts, size in ((rows, tall), (columns, wide))
@@ -95,6 +129,12 @@ def bands(network: Network, image: Tensor, tiling: Tiling) -> Iterator[Tensor]:
         waiting = band[:, :, ready:].clone()
 
 
+def completed(image: Tensor, tiling: Tiling) -> Tensor:
+    """(1, c, h, w) mirrored up to sizes that the network takes."""
+    least = min(LEAST, tiling.side)
+    return reflected(image, *(tiling.whole(max(side, least)) for side in image.shape[2:]))
+
+
 def reflected(image: Tensor, height: int, width: int) -> Tensor:
     """(1, c, h, w) enlarged to (1, c, height, width) by mirroring at the lower and right border, as often as needed."""
     while image.shape[2] < height or image.shape[3] < width:
@@ -113,7 +153,7 @@ def common_statistics(network: nn.Module, thumbnail: Callable[[], object]) -> It
     Tiles that were normalised by their own means would differ in tone (thumbnail instance normalisation, Chen et al.
     2022, "Towards Ultra-Resolution Neural Style Transfer", section 3.2).
     """
-    norms = [module for module in network.modules() if isinstance(module, nn.InstanceNorm2d)]
+    norms = [module for module in network.modules() if by_image(module)]
     known: dict[nn.Module, tuple[Tensor, Tensor]] = {}
 
     def keep(norm: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -121,23 +161,44 @@ def common_statistics(network: nn.Module, thumbnail: Callable[[], object]) -> It
         known[norm] = (mean, variance)
 
     def use(norm: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
-        assert isinstance(norm, nn.InstanceNorm2d)
         mean, variance = known[norm]
-        out = (given[0] - mean) * (variance + norm.eps).rsqrt()
-        if norm.affine:
+        out = (given[0] - mean) * (variance + getattr(norm, "eps", EPSILON)).rsqrt()
+        if isinstance(norm, nn.InstanceNorm2d) and norm.affine:
             out = out * norm.weight[:, None, None] + norm.bias[:, None, None]
         return out.to(made.dtype)
 
-    handles = [norm.register_forward_pre_hook(keep) for norm in norms]
-    try:
+    with ExitStack() as stack:
+        for norm in norms:
+            stack.callback(norm.register_forward_pre_hook(keep).remove)
         if norms:
             thumbnail()
-    finally:
-        for handle in handles:
-            handle.remove()
-    handles = [norm.register_forward_hook(use) for norm in norms if norm in known]
-    try:
+    with ExitStack() as stack:
+        for norm in known:
+            stack.callback(norm.register_forward_hook(use).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def by_image(module: nn.Module) -> bool:
+    """Whether it normalises each image by that image's own mean and deviation."""
+    return isinstance(module, InstanceNorm) or (
+        isinstance(module, nn.InstanceNorm2d) and not module.track_running_stats
+    )
+
+
+def thumbnail(source: Tensor, tiling: Tiling) -> Tensor:
+    """(1, c, h, w) averaged down to a tile's size; where that would make it too narrow, stretched rather than mirrored,
+    so that each part counts as much as before.
+    """
+    ratio, least = tiling.side / max(source.shape[2:]), min(LEAST, tiling.side)
+    size = [tiling.whole(max(round(side * ratio), least)) for side in source.shape[2:]]
+    return F.interpolate(source, size, mode="area")
+
+
+def enlarged(alpha: np.ndarray, scale: int) -> np.ndarray:
+    """(h, w, 1) to (scale h, scale w, 1), bicubically."""
+    if scale == 1:
+        return alpha
+    values = torch.from_numpy(alpha.astype(np.float32))[None, :, :, 0][None]
+    large = F.interpolate(values, scale_factor=scale, mode="bicubic", antialias=True)[0, 0]
+    top = np.iinfo(alpha.dtype).max
+    return large.round().clamp(0, top).numpy().astype(alpha.dtype)[..., None]

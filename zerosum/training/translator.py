@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zerosum.core import randomness
 from zerosum.core.errors import BadData, BadOption
@@ -22,16 +22,17 @@ from zerosum.data.pixels import change_bits, change_channels
 from zerosum.data.spec import Spec, Store
 from zerosum.data.stores import Sources
 from zerosum.training.generator import Given, TrainedGenerator
-from zerosum.training.tiling import Tiling, bands, common_statistics
+from zerosum.training.tiling import Tiling, bands, common_statistics, enlarged, thumbnail
 
-OUTPUT = 1024
-"""Pixels of a tile's side in the output, where nobody says otherwise."""
 Pose = Callable[[Tensor, Tensor], Tensor]
 """(images (n, c, h, w), draws (n, k) uniform in [0, 1)) -> what is to be translated into them, (n, c', h', w')."""
 
 
 class Translator(TrainedGenerator):
     """A generator whose network takes an image, then z where there is one, then labels where it is conditional.
+
+    Where a source has one channel more than an image, that channel is a mask, 1 where the image is known and 0 in
+    holes, and the other channels are 0 in holes (`degradations.holed`): such a network fills in.
 
     Args:
         network: (source (n, c', h', w')[, z][, label]) -> (n, c, scale h', scale w'). One with a part called `back`
@@ -46,6 +47,11 @@ class Translator(TrainedGenerator):
         draws: numbers that `pose` takes for an image.
     """
 
+    example = (
+        "import zerosum\nfrom PIL import Image\n\n"
+        'zerosum.load("this/folder").translate(Image.open("photo.png"))[0].save("translated.png")'
+    )
+
     def __init__(
         self, network: nn.Module, latent: Latent, spec: Spec, *, source: tuple[int, int, int],
         conditional: bool = False, scale: int = 1, multiple: int = 1, pose: Pose | None = None, draws: int = 1,
@@ -53,6 +59,22 @@ class Translator(TrainedGenerator):
         super().__init__(network, latent, spec, conditional=conditional)
         self.source, self.scale, self.multiple, self.pose, self.draws = source, scale, multiple, pose, draws
         self.store: Store | None = None
+
+    @property
+    def fills_in(self) -> bool:
+        """Whether sources are images with holes and a mask of what is known."""
+        return self.source[0] == self.spec.shape[0] + 1
+
+    @property
+    def paired(self) -> bool:
+        """Whether there is one right answer to each source of `ask`: pairs, or sources made from the images."""
+        return self.spec.paired or (self.pose is not None and not self.conditional)
+
+    def distinct(self, n: int) -> int:
+        """How many of n translations are not repetitions: of the sources of `ask` there may be fewer."""
+        if self.store is None or self.latent.size or self.conditional:
+            return n
+        return min(n, len(Sources(self.store) if self.pose is None else self.store))
 
     @property
     def back(self) -> Translator:
@@ -83,7 +105,10 @@ class Translator(TrainedGenerator):
             BadOption: nobody has said (`ask`) whose.
         """
         if self.store is None:
-            raise BadOption("this generator translates images: give it some, with translate(images).")
+            raise BadOption(
+                "this generator translates images, it does not make them from noise: `zerosum translate RUN in/ "
+                "--out out/`, or translate(images)."
+            )
         store = Sources(self.store) if self.pose is None else self.store
         images = store.fetch(torch.arange(start, start + count) % len(store))["image"].to(self.device)
         if self.pose is None:
@@ -118,6 +143,10 @@ class Translator(TrainedGenerator):
         if self.store is not None:
             super().settle(passes, min(batch, self.at_once))
 
+    def conditions(self, start: int, count: int, draw: torch.Generator) -> Given:
+        """Random labels, and the sources from `start` on."""
+        return super().conditions(start, count, draw) | {"source": self.sources(start, count)}
+
     @torch.no_grad()
     def tensors(
         self, n: int, *, given: Given | None = None, seed: int = 0, truncation: float = 1.0, batch: int | None = None
@@ -135,63 +164,88 @@ class Translator(TrainedGenerator):
                 conditions["label"] = label[start : start + count].to(self.device)
             yield self(z[start : start + count].to(self.device), conditions, truncation).float()
 
+    def class_number(self, label: int | str | None) -> int | None:
+        """A class by its number or name; None for a generator without.
+
+        Raises:
+            BadOption: there is no such class, none was given, or it knows none.
+        """
+        names = self.class_names
+        known = ", ".join(names[:20]) or f"the numbers 0 to {self.spec.classes - 1}"
+        if not self.conditional:
+            if label is not None:
+                raise BadOption(f"label {label}: this generator knows no labels, it has one kind of answer: give none.")
+            return None
+        if label is None:
+            raise BadOption(f"what is to be translated into? Give a label: {known}.")
+        if label in names:
+            return names.index(str(label))
+        if str(label).isdigit() and int(label) < self.spec.classes:
+            return int(label)
+        near = difflib.get_close_matches(str(label), names, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise BadOption(f"label {label}: there is no such class.{hint} The labels are {known}.")
+
     @torch.no_grad()
     def translate(
-        self, images: Any, *, label: int | None = None, seed: int = 0, tile: int | None = None, overlap: int = 64
-    ) -> list[Any]:
+        self, images: Any, *, label: int | str | None = None, seed: int = 0, tile: int | None = None,
+        overlap: int | None = None,
+    ) -> list[Any]:  # fmt: skip
         """Images of any size, translated: PIL images give PIL images, arrays arrays.
 
-        An alpha channel that the network does not know is kept (enlarged as the image is), and so are 16 bits.
+        An alpha channel that the network does not know is kept (enlarged as the image is), and so are 16 bits. A
+        network that fills in (see above) takes what is transparent, by more than half, for holes, and leaves the rest
+        of the image as it is.
 
         Args:
             images: a PIL image, an array (h, w) or (h, w, c) of uint8 or uint16, or a list of them.
-            label: what to translate into, for a conditional generator.
+            label: what to translate into, for a conditional generator: a class by its number or name.
             seed: of z, for a generator that has several answers.
             tile: images larger than this are translated in tiles of so many pixels a side, in a bounded memory; by
                 default such that a tile's output has 1,024.
-            overlap: pixels that neighbouring tiles share.
+            overlap: pixels that neighbouring tiles share; by default 64, or a quarter of smaller tiles.
 
         Raises:
             BadData: something that is not an image.
-            BadOption: a label that does not exist, or is missing.
+            BadOption: a label that does not exist, or is missing; tiles that are too small.
 
         Example:
             >>> translator = zerosum.load("runs/facades")
             >>> translator.translate(Image.open("labels.png"))[0].save("facade.png")
         """
         several = isinstance(images, Sequence)
-        tile = tile or max(OUTPUT // self.scale, self.multiple, 2 * overlap)
-        tiling = Tiling(tile, overlap, self.scale, self.multiple)
-        return [self._translated(image, label, seed, tiling) for image in (images if several else [images])]
+        tiling, number = Tiling.of(self.scale, self.multiple, tile, overlap), self.class_number(label)
+        return [self._translated(image, number, seed, tiling) for image in (images if several else [images])]
 
     def _translated(self, image: Any, label: int | None, seed: int, tiling: Tiling) -> Any:
         array = pixels_of(image)
-        bits = array.dtype.itemsize * 8
-        alpha = array[..., 3:] if array.shape[2] == 4 and self.source[0] != 4 else None
-        colour = array if alpha is None else array[..., :3]
-        source = change_channels(colour, self.source[0])
-        tensor = normalise(to_tensor(np.ascontiguousarray(source.transpose(2, 0, 1)))[None]).to(self.device)
-        made = self._in_tiles(tensor, label, seed, tiling, bits)
-        if alpha is not None:
-            beside = enlarged(alpha, tiling.scale)
-            made = np.concatenate([change_channels(made, 3), beside], axis=2)
+        channels, bits = self.spec.shape[0], array.dtype.itemsize * 8
+        alpha = array[..., 3:] if array.shape[2] == 4 else None
+        if self.fills_in:
+            hidden = np.zeros_like(array[..., :1], bool) if alpha is None else alpha <= np.iinfo(alpha.dtype).max // 2
+            seen = change_channels(array if alpha is None or channels == 4 else array[..., :3], channels)
+            mask = torch.from_numpy(~hidden.transpose(2, 0, 1)[None]).float()
+            made = self._in_tiles(torch.cat([encoded(seen) * mask, mask], 1), label, seed, tiling, bits)
+            made = np.where(hidden, made, seen)
+        elif alpha is None or self.source[0] == 4:
+            made = self._in_tiles(encoded(change_channels(array, self.source[0])), label, seed, tiling, bits)
+        else:
+            seen = change_channels(array[..., :3], self.source[0])
+            made = change_channels(self._in_tiles(encoded(seen), label, seed, tiling, bits), 3)
+            made = np.concatenate([made, enlarged(alpha, tiling.scale)], axis=2)
         if not isinstance(image, Image.Image):
             return made
-        if bits == 16 and made.shape[2] == 1:
-            return Image.fromarray(made[..., 0])
-        eight = change_bits(made, 8)
-        return Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else eight)
+        pixels = made if bits == 16 and made.shape[2] == 1 else change_bits(made, 8)
+        return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
     def _in_tiles(self, source: Tensor, label: int | None, seed: int, tiling: Tiling, bits: int) -> np.ndarray:
-        """(1, c', h, w) to pixels (scale h, scale w, c)."""
+        """(1, c', h, w) in [-1, 1] to pixels (scale h, scale w, c)."""
+        source = source.to(self.device)
         z = self.latent.draw(1, randomness.generator("cpu", seed, "z")).to(self.device)
-        asked = self._label(1, None if label is None else {"label": label}, seed)
+        asked = None if label is None else torch.tensor([label], device=self.device)
 
         def network(piece: Tensor) -> Tensor:
-            given = {"source": piece}
-            if asked is not None:
-                given["label"] = asked.to(self.device)
-            return self(z, given)
+            return self(z, {"source": piece, "label": asked})
 
         encoding = ImageEncoding(self.spec, bits=bits)
         height, width = (side * tiling.scale for side in source.shape[2:])
@@ -206,12 +260,17 @@ class Translator(TrainedGenerator):
         return found
 
 
+def encoded(pixels: np.ndarray) -> Tensor:
+    """Pixels (h, w, c) as (1, c, h, w) in [-1, 1]."""
+    return normalise(to_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])
+
+
 def pixels_of(image: Any) -> np.ndarray:
     """A PIL image or an array as (h, w, c) of uint8 or uint16. Raises BadData."""
     if isinstance(image, Image.Image):
         try:
             return to_array(image)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a hostile file can make a decoder raise anything
             raise BadData(f"an image to be translated cannot be decoded: {error}.") from error
     if not isinstance(image, np.ndarray):
         raise BadData(f"a {type(image).__name__} was given to be translated: give PIL images or arrays (h, w, c).")
@@ -222,20 +281,3 @@ def pixels_of(image: Any) -> np.ndarray:
             "(h, w, c) with 1, 3 or 4 channels."
         )
     return array
-
-
-def thumbnail(source: Tensor, tiling: Tiling) -> Tensor:
-    """(1, c, h, w) averaged down to a tile's size, its aspect ratio kept as far as `multiple` allows."""
-    ratio = tiling.side / max(source.shape[2:])
-    size = [max(round(side * ratio / tiling.multiple), 1) * tiling.multiple for side in source.shape[2:]]
-    return F.interpolate(source, size, mode="area")
-
-
-def enlarged(alpha: np.ndarray, scale: int) -> np.ndarray:
-    """(h, w, 1) to (scale h, scale w, 1), bicubically."""
-    if scale == 1:
-        return alpha
-    values = torch.from_numpy(alpha.astype(np.float32))[None, :, :, 0][None]
-    large = F.interpolate(values, scale_factor=scale, mode="bicubic", antialias=True)[0, 0]
-    top = np.iinfo(alpha.dtype).max
-    return large.round().clamp(0, top).numpy().astype(alpha.dtype)[..., None]
