@@ -1,0 +1,78 @@
+"""Systems with several answers, several domains, several scales: each solves a toy, and does what its paper says."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from tests.gans.games import Memory, play, seated
+from zerosum.data.spec import Spec
+from zerosum.gans.translation import bicyclegan
+from zerosum.networks.encoder import Encoder
+from zerosum.training.optimizers import Adam
+
+SIDE = 16
+RED, BLUE = (1.0, -1.0, -1.0), (-1.0, -1.0, 1.0)
+COLOURS = torch.tensor([RED, BLUE])
+
+
+def squares(n: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Where squares of 8 pixels are, somewhere in an image: bool (n, 1, h, w); and which colour each has: (n,)."""
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.randint(0, SIDE - 7, (2, n, 1), generator=generator)
+    rows, columns = ((torch.arange(SIDE) - start).div(8, rounding_mode="floor") == 0 for start in corner)
+    return (rows[:, :, None] & columns[:, None, :])[:, None], torch.randint(2, (n,), generator=generator)
+
+
+def coloured(where: Tensor, colour: Tensor) -> Tensor:
+    """(n, 3, h, w): squares in their colours on black."""
+    return torch.where(where, COLOURS[colour][:, :, None, None], torch.tensor(-1.0))
+
+
+def read(images: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each image: the colour nearest to the mean in its square, how far it is, and how bright the rest is."""
+    distance = torch.cdist((images * where).sum((2, 3)) / 64, COLOURS)
+    outside = (images * ~where).abs().sum((1, 2, 3)) / (3 * (~where).sum((1, 2, 3)))
+    return distance.argmin(1), distance.min(1).values, 1.0 - outside
+
+
+def test_bicyclegan_has_several_answers() -> None:
+    where, colour = squares(512)
+    store = Memory(coloured(where, colour), source=where * 2.0 - 1.0)
+    config = bicyclegan.Config(
+        rounds=200, batch_size=8, latent=2, width=16, discriminator_width=16, encoder_width=16, depth=2, jitter=1.0,
+        discriminator_layers=1, scales=1, l1=20.0, kl=0.1, mirror=False, adam=Adam(4e-3, (0.5, 0.999)),
+    )  # fmt: skip
+    game = seated("bicyclegan", config, Spec((3, SIDE, SIDE), source=(1, SIDE, SIDE), paired=True))
+    play(game, store, 200)
+    asked, _ = squares(64, seed=1)
+    translator = game.trained()
+    found = []
+    for seed in range(6):
+        [answers] = translator.tensors(64, given={"source": asked * 2.0 - 1.0}, seed=seed)
+        found.append(read(answers, asked))
+    colours, distances, bright = (torch.stack(part) for part in zip(*found, strict=True))
+    assert ((colours == 0).any(0) & (colours == 1).any(0)).float().mean() > 0.7  # two colours for one square
+    assert 0.2 < (colours == 0).float().mean() < 0.8
+    assert distances.mean() < 0.6 and bright.mean() < 0.2  # red and blue are 2.8 apart
+    [again] = translator.tensors(64, given={"source": asked * 2.0 - 1.0}, seed=5)
+    assert torch.equal(again, answers)
+
+
+def test_bicyclegan_reads_z_without_learning_from_it() -> None:
+    """What is differentiated through a fixed encoder reaches its input and not its weights."""
+    torch.manual_seed(0)
+    E, x = Encoder((3, 16, 16), 2, width=4), torch.rand(2, 3, 16, 16, requires_grad=True)
+    mean, _ = bicyclegan.fixed(E)(x)
+    assert torch.equal(mean, E(x)[0])
+    mean.sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in E.parameters())
+
+
+def test_bicyclegans_divergence_is_that_of_two_normal_distributions() -> None:
+    mean, log_variance = torch.tensor([[0.3, -1.0], [2.0, 0.0]]), torch.tensor([[0.5, -0.7], [0.0, 1.0]])
+    found = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, (0.5 * log_variance).exp()), torch.distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(bicyclegan.divergence(mean, log_variance), found.sum(1).mean())
