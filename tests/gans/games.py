@@ -29,6 +29,7 @@ SMALL = {
     "mapping_layers": 2, "rounds": 4, "stabilise": 24, "w": 8, "width": 8,
     "discriminator_layers": 1, "encoder_width": 8, "enhancer_blocks": 1, "halvings": 2, "style": 8,
     "head_width": 8, "patches": 16, "pool": 2,
+    "exemplar": 320, "levels": 3, "patch": 16, "pixel_rounds": 1,
 }  # fmt: skip
 """Settings that make a game small, by name, wherever they stand in a Config."""
 
