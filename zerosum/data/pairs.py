@@ -5,7 +5,12 @@ unpaired, of two classes or in two folders.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
+import sys
+import warnings
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -13,6 +18,7 @@ import numpy as np
 
 from zerosum.core.errors import BadData
 from zerosum.data.encodings import ImageEncoding
+from zerosum.data.files import Unusable, content_of, header, own_limit
 from zerosum.data.found import Files, Found, Item
 from zerosum.data.spec import Dataset, Store
 from zerosum.data.stores import Part, Unpaired
@@ -42,11 +48,11 @@ def matched(found: Files, sources: Found, place: str) -> Files:
     where the names alone are unique.
 
     Raises:
-        BadData: some have no partner, or several have the same name.
+        BadData: some have no partner, several have the same name, or two partners have different shapes.
     """
     if not isinstance(sources, Files):
         raise BadData(f"--data.source {place} holds arrays, whose images have no names to pair by: give image files.")
-    ours, theirs = _by_name(found.items, found.name), _by_name(sources.items, place)
+    ours, theirs = _by_name(found, sources, place)
     lonely = [item.name for key, item in ours.items() if key not in theirs]
     lonely_sources = [item.name for key, item in theirs.items() if key not in ours]
     if lonely or lonely_sources:
@@ -57,18 +63,61 @@ def matched(found: Files, sources: Found, place: str) -> Files:
             "two have nothing to do with each other, add --data.unpaired."
         )
     items = [replace(item, source=theirs[key]) for key, item in ours.items()]
-    return replace(found, items=items, problems=found.problems + sources.problems)
+    if odd := _of_other_shapes(items):
+        raise BadData(
+            f"{len(odd):,} pairs show different sections, because their shapes differ: {_some(odd)}. Crop or resize "
+            "them to one shape; the size alone does not matter."
+        )
+    notes = found.notes + [f"sources: {note}" for note in sources.notes]
+    return replace(found, items=items, notes=notes, problems=found.problems + sources.problems)
 
 
-def _by_name(items: list[Item], place: str) -> dict[str, Item]:
-    """Items by their name without folder and ending, or, where these are not unique, with the folder."""
-    for key in (lambda path: path.stem, lambda path: path.with_suffix("").as_posix()):
-        found = {key(PurePosixPath(item.name)): item for item in items}
-        if len(found) == len(items):
-            return found
-    names = [PurePosixPath(item.name).with_suffix("").as_posix() for item in items]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    raise BadData(f"{place} has several images called {_some(twice)}: which one is meant in a pair is not clear.")
+def _by_name(found: Files, sources: Files, place: str) -> tuple[dict[str, Item], dict[str, Item]]:
+    """Items of both by what makes them partners: their name, or, where that is not unique, their path; of several ways
+    the first by which all have a partner, else the first by which all are told apart.
+    """
+    ways = []
+    for key in (_stem, _path, _inner_path):
+        ours, theirs = (dict(zip(key(items), items, strict=True)) for items in (found.items, sources.items))
+        if len(ours) == len(found.items) and len(theirs) == len(sources.items):
+            ways.append((ours, theirs))
+    if ways:
+        return next((way for way in ways if way[0].keys() == way[1].keys()), ways[0])
+    for items, whose in ((found.items, found.name), (sources.items, place)):
+        if twice := sorted(name for name, count in Counter(_path(items)).items() if count > 1):
+            raise BadData(f"{whose} has several images called {_some(twice)}: which one is meant in a pair is unclear.")
+    raise AssertionError("paths are unique")
+
+
+def _stem(items: list[Item]) -> list[str]:
+    return [PurePosixPath(item.name).stem for item in items]
+
+
+def _path(items: list[Item]) -> list[str]:
+    return [PurePosixPath(item.name).with_suffix("").as_posix() for item in items]
+
+
+def _inner_path(items: list[Item]) -> list[str]:
+    """Paths without the folders that all share, such as the uppermost one of an archive."""
+    shared = posixpath.commonpath([PurePosixPath("/", item.name).parent for item in items])
+    return [PurePosixPath("/", name).relative_to(shared).as_posix() for name in _path(items)]
+
+
+def _of_other_shapes(items: list[Item]) -> list[str]:
+    """Pairs whose images have another aspect ratio than their sources, by more than the rounding of a pixel."""
+
+    def look(item: Item) -> str | None:
+        assert item.source is not None
+        try:
+            (a, b), (c, d) = (header(content_of(part), sys.maxsize)[:2] for part in (item, item.source))
+        except Unusable:  # reported, under its name, where everything is checked
+            return None
+        same = abs(a * d - b * c) <= max(a, b, c, d)
+        return None if same else f"{item.name} is {b} x {a} pixels, its source {item.source.name} {d} x {c}"
+
+    with own_limit, warnings.catch_warnings(), ThreadPoolExecutor() as pool:
+        warnings.simplefilter("ignore")
+        return [odd for odd in pool.map(look, items) if odd]
 
 
 def _some(names: list[str]) -> str:

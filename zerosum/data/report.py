@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-UNUSABLE = ("empty", "truncated", "broken", "not an image", "too large", "unreadable", "unlabelled", "single pixel")
+UNUSABLE = (
+    "empty", "truncated", "broken", "not an image", "too large", "too small", "unreadable", "unlabelled",
+    "single pixel",
+)  # fmt: skip
 """Kinds of problem because of which a file is left out."""
 SHOWN = 20
 
