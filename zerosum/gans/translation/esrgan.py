@@ -60,6 +60,9 @@ class Config:
     """Halvings of the discriminator (the authors' code)."""
     discriminator_hidden: int = 100
     """Units of the discriminator's layer before the last (the authors' code)."""
+    unshuffle: int | None = None
+    """Squares of so many pixels a side are put side by side as channels before the trunk; None: 4 / scale, at least 1
+    (the authors' code; the oldest has 1)."""
     vgg: Path | None = None
     """VGG-19's weights (vgg19-dcbb9e9d.pth); None: features are learned from the data, without labels."""
     exemplar: int = 50_000
@@ -133,7 +136,9 @@ class ESRGAN(SuperResolution):
         """Networks, features and players."""
         config, shape = self.config, self.prepared("esrgan")
         width, blocks, growth = config.width, config.blocks, config.growth
-        self.G = Unit(shape[0], scale=config.scale, features=width, blocks=blocks, growth=growth)
+        self.G = Unit(
+            shape[0], scale=config.scale, features=width, blocks=blocks, growth=growth, unshuffle=config.unshuffle
+        )
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate)
         if config.rounds:
             hidden, width = config.discriminator_hidden, config.discriminator_width

@@ -55,6 +55,8 @@ class Config:
     """Channels that each convolution of a dense block adds (the authors' code)."""
     discriminator_width: int = 64
     """Channels of the discriminator's finest layers (the authors' code)."""
+    unshuffle: int | None = None
+    """Squares of so many pixels a side are put side by side as channels before the trunk; None: 4 / scale (figure 4)."""
     sharpen: bool = True
     """G is to be near sharpened patches (section 4.1: Real-ESRGAN+); D sees them as they are."""
     vgg: Path | None = None
@@ -104,7 +106,9 @@ class RealESRGAN(SuperResolution):
         """Networks, features and players."""
         config, (channels, _, _) = self.config, self.prepared("real_esrgan")
         width, blocks, growth = config.width, config.blocks, config.growth
-        self.G = Unit(channels, scale=config.scale, features=width, blocks=blocks, growth=growth)
+        self.G = Unit(
+            channels, scale=config.scale, features=width, blocks=blocks, growth=growth, unshuffle=config.unshuffle
+        )
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=config.ema_half_life)
         if config.rounds:
             self.D = UNet(channels, width=config.discriminator_width)
