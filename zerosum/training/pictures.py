@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
+from zerosum.core.errors import BadData
 from zerosum.core.files import naming, write_bytes
+from zerosum.data.pixels import change_bits, change_channels
 from zerosum.training.callback import Callback
 from zerosum.training.loop import Training
 
@@ -90,6 +92,39 @@ def save(picture: Image.Image, path: Path, **options: Any) -> None:
     """Write a picture in one piece."""
     buffer = io.BytesIO()
     picture.save(buffer, format=path.suffix[1:].upper(), **options)
+    write_bytes(path, buffer.getvalue())
+
+
+FORMATS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP",
+}  # fmt: skip
+"""Of images that are written, by the ending of the file."""
+OPAQUE, DEEP = ("JPEG", "BMP"), ("PNG", "TIFF")
+"""Formats without transparency, and those with 16 bits."""
+QUALITY: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0}, "WEBP": {"quality": 95}, "TIFF": {"compression": "tiff_adobe_deflate"},
+}  # fmt: skip
+
+
+def save_pixels(pixels: np.ndarray, path: Path, *, asked: bool = False) -> None:
+    """Write an image (h, w, 1 | 3 | 4) of uint8 or uint16 in one piece. Pillow knows no 16-bit colour: it gets 8 bits.
+
+    Args:
+        asked: whether somebody has chosen the format, and so given up what it cannot hold.
+
+    Raises:
+        BadData: nobody has, and the format cannot hold the image's transparency or 16 bits.
+    """
+    form, clear = FORMATS[path.suffix.lower()], pixels.shape[2] == 4
+    deep = pixels.dtype == np.uint16 and pixels.shape[2] == 1
+    lost = "transparency" if clear and form in OPAQUE else "16 bits" if deep and form not in DEEP else None
+    if lost and not asked:
+        raise BadData(f"{path} cannot be written: {form} does not hold the image's {lost}. Give --format png.")
+    made = change_channels(pixels, 3) if clear and form in OPAQUE else pixels
+    made = made if deep and form in DEEP else change_bits(made, 8)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
+    picture.save(buffer, form, **QUALITY.get(form, {}))
     write_bytes(path, buffer.getvalue())
 
 

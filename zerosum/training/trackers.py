@@ -18,6 +18,7 @@ from zerosum.core import extras
 from zerosum.core.files import naming, write_text
 from zerosum.training.callback import Callback
 from zerosum.training.loop import Training
+from zerosum.training.translator import Translator
 
 console = Console(stderr=True)
 
@@ -199,9 +200,9 @@ class ProgressBar(Callback):
     def end(self, training: Training) -> None:
         """Say where things are."""
         folder = training.folder
-        self.bar.console.print(
-            f"Done: {folder}/report.html shows it; zerosum sample {folder} -n 64 draws more.", highlight=False
-        )
+        translates = isinstance(training.game.trained(), Translator)
+        more = f"translate {folder} in/ --out out/ translates" if translates else f"sample {folder} -n 64 draws more"
+        self.bar.console.print(f"Done: {folder}/report.html shows it; zerosum {more}.", highlight=False)
 
     def close(self, training: Training) -> None:
         """Take the bar away."""

@@ -262,7 +262,7 @@ class Translator(TrainedGenerator):
 
 def encoded(pixels: np.ndarray) -> Tensor:
     """Pixels (h, w, c) as (1, c, h, w) in [-1, 1]."""
-    return normalise(to_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])
+    return normalise(to_tensor(np.array(pixels.transpose(2, 0, 1), order="C"))[None])  # a copy: Pillow's are read-only
 
 
 def pixels_of(image: Any) -> np.ndarray:
