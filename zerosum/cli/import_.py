@@ -28,7 +28,7 @@ class Options:
     Real-ESRGAN, or a state dict (.pt, .pth, .safetensors).
     """
     out: Path
-    """A new folder: zerosum.load reads it, `zerosum sample` and `zerosum edit` where it starts from noise."""
+    """A new folder: zerosum.load reads it, and `zerosum sample` and `edit`, or `zerosum translate`."""
     system: Annotated[str | None, tyro.conf.arg(name="as")] = None
     """Which system the weights are of; by default what the file looks like."""
     json: bool = False
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
             "translates": translator and {"channels": translator.source[0], "scale": translator.scale},
         }))  # fmt: skip
     elif translator:
-        print(f"wrote {options.out}: try `zerosum.load({str(options.out)!r}).translate(image)` in Python")
+        print(f"wrote {options.out}: try `zerosum translate {options.out} photos/ --out translated/`")
     else:
         print(f"wrote {options.out}: try `zerosum sample {options.out} -n 16 --out samples/`")
     return 0
