@@ -18,6 +18,7 @@ from zerosum.metrics import statistics
 from zerosum.metrics.features import Extractor, Features, choose, extract
 from zerosum.metrics.neighbours import DENSITY_NEIGHBOURS, PRECISION_NEIGHBOURS, Copies, copies, neighbourhoods
 from zerosum.metrics.points import MODES, point_scores
+from zerosum.training.translator import Translator
 
 if TYPE_CHECKING:
     from zerosum.training.generator import TrainedGenerator
@@ -231,14 +232,15 @@ def reference(
 
 
 def generated(generator: TrainedGenerator, real: Reference, n: int) -> Features:
-    """Features of n samples of `generator`."""
+    """Features of n samples of `generator`; of fewer where it translates, and more would be repetitions."""
     made, held = tuple(generator.spec.shape), tuple(real.dataset.spec.shape)
     if made != held:
         raise BadOption(
             f"the generator makes samples of shape {made}, but {real.dataset.name} holds {held}: give the data that "
             "it was trained on, or bring it to that shape with --data.resolution and --data.channels."
         )
-    return extract(real.extractor, checked(generator.tensors(n, seed=real.seed)))
+    count = generator.distinct(n) if isinstance(generator, Translator) else n
+    return extract(real.extractor, checked(generator.tensors(count, seed=real.seed)))
 
 
 def checked(batches: Iterator[Tensor]) -> Iterator[Tensor]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zerosum.core.errors import BadFile
 from zerosum.data.spec import Dataset
+from zerosum.metrics import translation
 from zerosum.metrics.reference import compare, generated, reference
 from zerosum.training.translator import Translator
 
@@ -40,6 +41,17 @@ MEANINGS: dict[str, tuple[str, str, str]] = {
     "conditional_accuracy": ("Label accuracy", "higher", "classifier sees the class that was asked for"),
     "copies": ("Near copies", "near 0.01", "share nearer to training samples than 99 % of held-out ones"),
     "copy_distance": ("Distance to training data", "near 1", "relative to that of held-out samples; 0 = copies"),
+    "psnr": ("PSNR", "higher", "dB from the one right answer, on held-out pairs"),
+    "psnr_source": ("PSNR of the source", "", "the same of the source itself, enlarged where it is smaller"),
+    "psnr_nearest": ("PSNR of the nearest", "", "the same of the answer to the most similar training source"),
+    "ssim": ("SSIM", "higher", "structure in common with the right answer; 1 = equal"),
+    "ssim_source": ("SSIM of the source", "", "as above"),
+    "ssim_nearest": ("SSIM of the nearest", "", "as above"),
+    "l1": ("L1", "lower", "mean difference from the right answer, as part of the range"),
+    "l1_source": ("L1 of the source", "", "as above"),
+    "l1_nearest": ("L1 of the nearest", "", "as above"),
+    "sharpness": ("Sharpness", "near 1", "strength of edges relative to the right answer's; less = blurred"),
+    "diversity": ("Diversity", "higher", "of answers to one source, relative to real images; 0 = noise is ignored"),
     "modes": ("Modes", "higher", "modes that samples land in"),
     "high_quality": ("High quality", "higher", "share of samples within 3 standard deviations of a mode"),
     "mode_kl": ("Mode KL", "lower", "0 = modes as frequent as in the data (nats)"),
@@ -93,7 +105,8 @@ class Scores:
         accuracy = f", {p['classifier_accuracy']:.1%} accurate" if p.get("classifier_accuracy") is not None else ""
         weights = f" {p['weights_sha256'][:8]}" if p.get("weights_sha256") else ""
         floor = f"floor: {p['floor']}" if p.get("floor") else "no floor"
-        return f"features: {p['extractor']}{weights}{accuracy} ({p['reason']}); {floor}; seed {p['seed']}"
+        pairs = f"; compared on {p['pairs']:,} {p['pairs_split']} pairs" if p.get("pairs") else ""
+        return f"features: {p['extractor']}{weights}{accuracy} ({p['reason']}); {floor}{pairs}; seed {p['seed']}"
 
     def to_json(self) -> str:
         """JSON text of all fields; infinite values become text, which `from_json` reads back."""
@@ -161,10 +174,10 @@ def evaluate(
         >>> scores.values["coverage"], scores.floor["coverage"]
     """
     if isinstance(generator, Translator):
-        generator.ask(dataset.train if dataset.test is None else dataset.test)
+        translation.asked(generator, dataset)
     real = reference(dataset, features, n, seed, weights)
     fake = generated(generator, real, n)
-    asked = generator.labels(n, seed=seed)
+    asked = generator.labels(len(fake), seed=seed)
     values = real.compare(real.train, fake)
     floor = dict(real.floor)
     class_values, details = real.class_values(fake, asked)
@@ -179,7 +192,11 @@ def evaluate(
     values |= {"copies": found.share, "copy_distance": found.ratio}
     floor |= {"copies": 0.01, "copy_distance": 1.0}
     details |= {"suspects": found.suspects, "sources": found.sources}
-    return Scores(values, floor, real.protocol(n), details)
+    protocol = real.protocol(len(fake))
+    if isinstance(generator, Translator):
+        more, perfect, how = translation.measure(generator, dataset, real.extractor, real.train, seed)
+        values, floor, protocol = values | more, floor | perfect, protocol | how
+    return Scores(values, floor, protocol, details)
 
 
 def mean(values: Iterable[float]) -> float:

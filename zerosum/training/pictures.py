@@ -10,16 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from torch import Tensor
 
 from zerosum.core.errors import BadData
 from zerosum.core.files import naming, write_bytes
+from zerosum.data.encodings import ImageEncoding
 from zerosum.data.pixels import change_bits, change_channels
+from zerosum.data.spec import Store
+from zerosum.data.stores import Part
 from zerosum.training.callback import Callback
 from zerosum.training.loop import Training
+from zerosum.training.translator import Translator
+
+SHEET, FEWEST, MOST = 1024, 3, 8
+"""Pixels that the rows of sources are high together; the fewest rows, and the most."""
+ANSWERS, CELL = 4, 96
+"""Answers to each source, and the pixels a side that small ones are enlarged to."""
 
 
 class Pictures(Callback):
-    """samples/<samples>.png at each snapshot, samples.gif at the end.
+    """samples/<samples>.png at each snapshot, samples.gif at the end. Translators show `strips` of held-out sources.
 
     Args:
         count: samples in a grid; a class-conditional generator fills one column a class.
@@ -33,6 +43,11 @@ class Pictures(Callback):
         generator = training.generator()
         given = None
         count, columns = self.count, None
+        if isinstance(generator, Translator):
+            data = training.dataset
+            picture = strips(generator, data.train if data.test is None else data.test)
+            save(picture, training.folder / "samples" / f"{training.samples:012d}.png")
+            return
         if generator.conditional:
             columns = min(generator.spec.classes, 16)
             count = columns * max(2, self.count // columns)
@@ -55,6 +70,39 @@ class Pictures(Callback):
             animate(paths, training.folder / "samples" / "samples.gif")
 
 
+def strips(generator: Translator, store: Store) -> Image.Image:
+    """A row for each of a few sources, evenly chosen from a store: the source, what is made of it (into several
+    classes, or with several z, where there are such), and the right answer where there is one.
+    """
+    height = generator.spec.shape[1]
+    rows = min(max(SHEET // height, FEWEST), MOST, len(store))
+    part = Part(store, torch.linspace(0, len(store) - 1, rows).round().long())
+    generator.ask(part)
+    columns = [generator.sources(0, rows)]
+    if generator.conditional:
+        asked = [{"label": label} for label in range(min(generator.spec.classes, ANSWERS))]
+        columns += [torch.cat(list(generator.tensors(rows, given=given))) for given in asked]
+    else:
+        seeds = range(ANSWERS if generator.latent.size else 1)
+        columns += [torch.cat(list(generator.tensors(rows, seed=seed))) for seed in seeds]
+    if generator.paired:
+        columns.append(part.fetch(torch.arange(rows))["image"])
+    shown = [visible(column, generator) for column in columns]
+    return grid([image for row in zip(*shown, strict=True) for image in row], len(columns), CELL * len(columns))
+
+
+def visible(images: Tensor, generator: Translator) -> list[Image.Image]:
+    """Sources or answers (n, c, h, w) as pictures in colour, as large as answers are: of holes with the mask left out,
+    of others with more than 4 channels the first 3.
+    """
+    channels, height, width = generator.spec.shape
+    masked = generator.fills_in and images.shape[1] == channels + 1
+    kept = images[:, :-1] if masked else images[:, :3] if images.shape[1] not in (1, 3, 4) else images
+    pixels = ImageEncoding(generator.spec).values(kept)
+    pictures = [Image.fromarray(change_channels(one, 3)) for one in pixels]
+    return [one.resize((width, height), Image.Resampling.NEAREST) for one in pictures]
+
+
 def grid(images: list[Image.Image], columns: int | None = None, at_least: int = 640) -> Image.Image:
     """Images of one size side by side; small ones enlarged by a whole factor, so that pixels stay pixels."""
     columns = columns or math.ceil(math.sqrt(len(images)))
@@ -62,7 +110,7 @@ def grid(images: list[Image.Image], columns: int | None = None, at_least: int = 
     rows = math.ceil(len(images) / columns)
     factor = max(1, min(at_least // max(columns * width, 1), 8))
     mode = "RGBA" if images[0].mode == "RGBA" else "L" if images[0].mode in ("L", "I;16") else "RGB"
-    sheet = Image.new(mode, (columns * (width * factor + 2) + 2, rows * (height * factor + 2) + 2), 255)
+    sheet = Image.new(mode, (columns * (width * factor + 2) + 2, rows * (height * factor + 2) + 2), "white")
     for i, image in enumerate(images):
         tile = eight_bit(image).convert(mode).resize((width * factor, height * factor), Image.Resampling.NEAREST)
         sheet.paste(tile, (2 + (i % columns) * (width * factor + 2), 2 + (i // columns) * (height * factor + 2)))
