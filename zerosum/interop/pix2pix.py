@@ -131,6 +131,8 @@ def translation(network: Network) -> Translation:
     for channels, images in ((given, "it translates"), (made, "it makes")):
         if channels not in (1, 3, 4):
             raise BadFile(f"the images {images} have {channels} channels; zerosum's have 1, 3 or 4")
+    if given == made + 1:  # `Translator.fills_in`
+        raise BadFile(f"it makes images of {made} channels from {given}, the last of which zerosum takes for holes")
     return Translation(
         given, made, arguments["width"], norm_of(arguments), arguments.get("depth"), arguments.get("blocks", 0),
         arguments.get("dropout", False), arguments.get("antialias", False), tensors,
