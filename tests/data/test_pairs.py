@@ -17,6 +17,7 @@ from tests.data.pictures import folder, pixels
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.latents import Uniform
 from zerosum.data import Data, load
+from zerosum.data.check import check
 from zerosum.data.encodings import encoding_from_json
 from zerosum.data.spec import Batch, Dataset, Store
 from zerosum.data.stores import MemoryStore, StreamingStore, Unpaired
@@ -203,6 +204,17 @@ def test_a_broken_source_is_named_and_its_pair_left_out(tmp_path: Path) -> None:
     assert problem.file == "3.png" and "its source 3.png: no image format" in problem.problem
     with pytest.raises(BadData, match=r"3.png: its source 3.png"):
         load(photos, Data(source=str(maps), strict=True))
+
+
+def test_the_data_check_looks_at_the_sources_too(tmp_path: Path) -> None:
+    photos, maps = partners(tmp_path, [f"{i}.png" for i in range(5)])
+    assert check(photos, Data(source=str(maps))).usable == 5
+    (maps / "3.png").write_bytes(b"nonsense")
+    assert [problem.file for problem in check(photos, Data(source=str(maps))).unusable] == ["3.png"]
+    (maps / "3.png").unlink()
+    with pytest.raises(BadData, match=r"1 of photos without a partner \(3.png\)"):
+        check(photos, Data(source=str(maps)))
+    assert check(photos, Data(source="left")).usable == 5
 
 
 def test_arrays_as_sources(tmp_path: Path) -> None:
