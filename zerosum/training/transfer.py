@@ -20,6 +20,7 @@ from zerosum.core.settings import from_json, to_json
 from zerosum.data.spec import Spec
 from zerosum.training import checkpoint
 from zerosum.training.game import Game
+from zerosum.training.pool import Pool
 
 NAMED = 6
 """Tensors and settings named in a message at most."""
@@ -138,10 +139,12 @@ def start(game: Game, source: Source) -> list[str]:
     parts = tuple(f"{name}." for name in _networks(game).values() if source.whole or name == "G")
     _refuse_other_settings(theirs, game, source, {n: t for n, t in found.items() if n.startswith(parts)}, parts)
     ours, fixed = game.state_dict(), _constants(theirs, found) if theirs is not game else set()
+    # The strength of augmentation goes by the data, and images in a pool are those of another game.
+    own = ("augmentation.", *(f"{name}." for name, module in game.named_modules() if isinstance(module, Pool)))
     taken, anew = set(), []
     for name, tensor in ours.items():
         origin = name if theirs is game else _origin(name, game, theirs)
-        value = found.get(origin) if not name.startswith("augmentation.") else None  # its strength goes by the data
+        value = None if name.startswith(own) else found.get(origin)
         if value is not None and value.shape == tensor.shape and origin not in fixed:
             tensor.copy_(value)
             taken.add(name)
