@@ -68,7 +68,10 @@ def seen(path: Path) -> tuple[list[np.ndarray], list[Fraction], Any]:
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         times = [one.pts * one.time_base for one in frames]
-        return [one.to_ndarray(format="rgb24") for one in frames], times, stream
+        known = [None if one.colorspace == 2 else one.colorspace for one in frames]
+        shown = [one.reformat(format="rgb24", src_colorspace=space, dst_colorspace=2)
+                 for one, space in zip(frames, known, strict=True)]  # fmt: skip
+        return [one.to_ndarray() for one in shown], times, stream
 
 
 def packets(path: Path, kind: str = "video") -> list[Any]:

@@ -128,17 +128,19 @@ class _Copy:
 
     def show(self, frame: Any, change: Change) -> None:
         """Change a frame and write it."""
-        pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-        made = change_channels(change_bits(change(np.ascontiguousarray(pixels)), 8), 3)
+        colours = None if frame.colorspace == UNSPECIFIED else frame.colorspace
+        # The second one means nothing for RGB, but PyAV below 17 heeds the first only where the two differ.
+        pixels = frame.reformat(format="rgb24", src_colorspace=colours, dst_colorspace=UNSPECIFIED).to_ndarray()
+        pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+        made = change_channels(change_bits(change(pixels), 8), 3)
         made = np.pad(made, ((0, made.shape[0] % 2), (0, made.shape[1] % 2), (0, 0)), mode="edge")
-        colours = frame.colorspace != UNSPECIFIED
         if not self.frames:
-            self._begin(made, frame.colorspace if colours else None)
+            self._begin(made, colours)
         if made.shape[:2] != (self.stream.height, self.stream.width):
             size = f"{made.shape[1]} x {made.shape[0]} pixels, those before {self.stream.width} x {self.stream.height}"
             raise BadData(f"frame {self.frames + 1} is made {size}: a video has frames of one size.")
         new = self.av.VideoFrame.from_ndarray(np.ascontiguousarray(made), format="rgb24")
-        new = new.reformat(format="yuv420p", dst_colorspace=frame.colorspace if colours else None)
+        new = new.reformat(format="yuv420p", dst_colorspace=colours)
         new.pts, new.time_base = self._place(frame), self.stream.codec_context.time_base
         self.outside.mux(self.stream.encode(new))
         self.frames += 1
