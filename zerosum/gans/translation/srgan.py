@@ -71,9 +71,9 @@ class Config:
 PRESETS = {
     #                      rounds  pixel rounds  batch  scale  patch  width  blocks  discriminator
     "pixel":        Config(     0,    1_000_000,    16,     4,    96,    64,     16),
-    "laptop":       Config( 5_000,       10_000,     8,     4,    96,    32,      8,            16, pixel_lr=5e-4,
+    "laptop":       Config( 5_000,       10_000,     8,     4,    96,    32,      8,            16, pixel_lr=1e-3,
                            discriminator_hidden=128),
-    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      8,                pixel_lr=5e-4),
+    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      8,                pixel_lr=1e-3),
 }  # fmt: skip
 
 
