@@ -339,6 +339,38 @@ def test_one_clear_message(
     assert err.count("error:") <= 1
 
 
+def pairs(path: Path, *others: str, size: tuple[int, int] = (16, 16)) -> list[Any]:
+    """Two folders of pairs, and further images without a partner or of another size."""
+    for folder in ("photos", "maps"):
+        for index in range(3):
+            photo(path / folder / f"{index}.png", 16, 16, 3)
+    for name in others:
+        photo(path / name, *size, 3)
+    return ["--data", path / "photos", "--data.source", path / "maps"]
+
+
+TRAININGS: list[tuple[str, str, Callable[[Path], list[Any]], str]] = [
+    ("unmatched pairs", "pix2pix", lambda p: pairs(p, "photos/lonely.png"), "1 of photos without a partner (lonely.png)"),
+    ("different shapes", "pix2pix", lambda p: pairs(p, "maps/1.png", size=(16, 20)), "1.png is 16 x 16 pixels, its source 1.png 20 x 16"),
+    ("no source", "pix2pix", lambda p: ["--data", photos(p / "d")], "the data tells no sources: give --data.source left or right"),
+    ("a source that is not there", "pix2pix", lambda p: ["--data", photos(p / "d"), "--data.source", p / "e"], "e is neither left nor right, nor a file or folder"),
+    ("unpaired for pairs", "pix2pix", lambda p: [*pairs(p), "--data.unpaired"], "pix2pix learns from pairs"),
+    ("empty domain", "cyclegan", lambda p: ["--data", photos(p / "d"), "--data.source", (p / "e").mkdir() or p / "e", "--data.unpaired"], "e holds no images: it is empty"),
+    ("two channels", "pix2pix", lambda p: [*pairs(p), "--data.channels", "2"], "--data.channels is 2; it must be 1 (grey), 3 (colour) or 4"),
+    ("transparency", "srgan", lambda p: ["--data", photos(p / "d"), "--data.channels", "4"], "give --data.channels 3"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "command", "says"), [pytest.param(*case[1:], id=case[0]) for case in TRAININGS])
+def test_data_that_cannot_be_learned_from(
+    system: str, command: Callable[[Path], list[Any]], says: str, tmp_path: Path, zerosum: Command
+) -> None:
+    code, out, err = zerosum("train", system, *command(tmp_path), "--run.samples", "8", "--run.folder", tmp_path / "r")
+    said = " ".join((out + err).split())
+    assert code == 2 and says in said and "Traceback" not in said, said
+    assert err.count("error:") == 1 and not (tmp_path / "r").exists()
+
+
 def test_unknown_and_missing_labels(tmp_path: Path, using: Callable, zerosum: Command) -> None:
     generator = using(translator(lambda x, label: x, classes=2))
     generator.facts = {"data": {"class_names": ["summer", "winter"]}}
@@ -381,6 +413,15 @@ def test_a_folder_that_may_not_be_written_to(tmp_path: Path, negative: Translato
     for place in (out, out / "new"):
         code, _, err = zerosum("translate", "RUN", photos(tmp_path / "d"), "--out", place)
         assert code == 2 and "permission denied: choose a place you may write to" in err
+
+
+def test_a_folder_that_the_system_refuses(
+    tmp_path: Path, negative: Translator, zerosum: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = photos(tmp_path / "d")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    code, _, err = zerosum("translate", "RUN", inside, "--out", tmp_path / "o")
+    assert code == 2 and f"cannot write to {tmp_path / 'o'}: permission denied: choose a place you may write to" in err
 
 
 def test_too_little_memory(

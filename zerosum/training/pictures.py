@@ -24,8 +24,9 @@ from zerosum.training.translator import Translator
 
 SHEET, FEWEST, MOST = 1024, 3, 8
 """Pixels that the rows of sources are high together; the fewest rows, and the most."""
-ANSWERS, CELL = 4, 96
-"""Answers to each source, and the pixels a side that small ones are enlarged to."""
+ANSWERS, LABELS, CELL = 4, 8, 96
+"""Answers to each source, or classes that it is translated into, and the pixels a side that small ones are enlarged to.
+"""
 
 
 class Pictures(Callback):
@@ -80,7 +81,7 @@ def strips(generator: Translator, store: Store) -> Image.Image:
     generator.ask(part)
     columns = [generator.sources(0, rows)]
     if generator.conditional:
-        asked = [{"label": label} for label in range(min(generator.spec.classes, ANSWERS))]
+        asked = [{"label": label} for label in range(min(generator.spec.classes, LABELS))]
         columns += [torch.cat(list(generator.tensors(rows, given=given))) for given in asked]
     else:
         seeds = range(ANSWERS if generator.latent.size else 1)
