@@ -305,9 +305,11 @@ def layers(game: Game) -> list[list[nn.Module]]:
     D = getattr(game, "D", None)
     if not isinstance(D, nn.Module):
         return []
-    images, label = torch.zeros(4, *game.spec.shape), torch.zeros(4, dtype=torch.int64)
+    batch = {"image": torch.zeros(4, *game.spec.shape), "label": torch.zeros(4, dtype=torch.int64)}
+    if game.spec.source is not None:
+        batch["source"] = torch.zeros(4, *game.spec.source)
     with torch.random.fork_rng(devices=[]), _grown(game), _Used() as used:
-        game.critique({"image": images, "label": label})
+        game.critique(batch)
     first = {}
     for unit in _units(D):
         moments = [used.moments[id(p)] for p in unit.parameters() if id(p) in used.moments]
