@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: every published number, one command after the other (about five hours on two cores)."""
+"""`python -m benchmarks`: every published number, one command after the other (about two days on two cores)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ COMMANDS = [
     "benchmarks.crash --systems dcgan wgan_gp sngan --kills 10",
     "benchmarks.lab",
     "benchmarks.systems --minutes 1 --seeds 3",
+    "benchmarks.systems --data cifar10 --minutes 60 --systems dcgan sngan,conditional r3gan:laptop,conditional",
     "benchmarks.generators",
+    "benchmarks.little_data --minutes 60 --seeds 3",
+    "benchmarks.facades --minutes 40",
+    "benchmarks.yosemite --minutes 60",
+    "benchmarks.superres --minutes 60",
+    "benchmarks.ageing --minutes 60",
 ]
 
 
