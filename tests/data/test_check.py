@@ -254,7 +254,7 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
     "zip broken": (file("set.zip", b"no"), "cannot be read as a zip archive"),
     "tar broken": (file("set.tar.gz", b"no"), "cannot be read as a tar archive"),
     "parquet broken": (file("set.parquet", b"no"), "cannot be read as parquet"),
-    "parquet without images": (table(number=[1, 2]), "none holds encoded images"),
+    "parquet without images": (table(number=[1]), "set.parquet has one row; there must be two at least"),
     "parquet float labels": (table(image=[b"x"], label=[0.5]), "the label column 'label' of"),
     "parquet empty rows": (table(image=[b"", None]), "row 0: the file has 0 bytes; row 1: the file has 0 bytes"),
 }

@@ -8,7 +8,7 @@ from zerosum.data.options import Data
 from zerosum.data.pairs import HALVES
 from zerosum.data.report import Problem, Report
 from zerosum.data.scan import check_files
-from zerosum.data.sources import Source, find
+from zerosum.data.sources import Source, find, is_table
 
 __all__ = ["Problem", "Report", "check"]
 
@@ -21,6 +21,8 @@ def check(source: Source, options: Data | None = None) -> Report:
         BadData: the source does not exist, nothing in it is usable, or (options.strict) something is not.
     """
     options = options or Data()
+    if is_table(source, options):
+        return load(source, options).report or Report(str(source))
     found = find(source, options)
     if options.source is not None and options.source not in HALVES:
         report = load(source, options).report

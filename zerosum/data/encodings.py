@@ -14,7 +14,7 @@ from torch import Tensor
 from zerosum.core.errors import BadData, BadFile
 from zerosum.data.files import to_array
 from zerosum.data.pixels import FILTERS, change_bits, change_channels, fit_to
-from zerosum.data.spec import Batch, Spec
+from zerosum.data.spec import Batch, Encoding, Spec
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -135,7 +135,7 @@ class PointEncoding:
         return cls(_spec(content))
 
 
-def encoding_from_json(content: dict[str, Any]) -> ImageEncoding | PointEncoding:
+def encoding_from_json(content: dict[str, Any]) -> Encoding:
     """The encoding that wrote `content` with its `to_json`."""
     try:
         match content["kind"]:
@@ -143,9 +143,14 @@ def encoding_from_json(content: dict[str, Any]) -> ImageEncoding | PointEncoding
                 return ImageEncoding.from_json(content)
             case "points":
                 return PointEncoding.from_json(content)
+            case "table":
+                from zerosum.data.table_encoding import TableEncoding
+
+                return TableEncoding.from_json(content)
             case other:
                 raise BadFile(
-                    f"an encoding of kind {other!r} is not known here: 'image' and 'points' are. Update zerosum?"
+                    f"an encoding of kind {other!r} is not known here: 'image', 'points' and 'table' are. "
+                    "Update zerosum?"
                 )
     except (KeyError, TypeError, ValueError) as error:
         raise BadFile(f"the encoding {content!r} is not complete ({error!r}); save the generator again.") from error
@@ -153,7 +158,8 @@ def encoding_from_json(content: dict[str, Any]) -> ImageEncoding | PointEncoding
 
 def _spec_json(spec: Spec) -> dict[str, Any]:
     content = {**asdict(spec), "shape": list(spec.shape), "source": list(spec.source) if spec.source else None}
-    return content if spec.source else {name: content[name] for name in ("shape", "classes", "kind")}
+    names = ("shape", "classes", "kind", "source", "paired") if spec.source else ("shape", "classes", "kind")
+    return {name: content[name] for name in names}
 
 
 def _spec(content: dict[str, Any]) -> Spec:

@@ -16,11 +16,11 @@ from zerosum.core.errors import BadData, BadOption
 from zerosum.data.encodings import ImageEncoding, PointEncoding, to_tensor
 from zerosum.data.found import Arrays, Files, Found, Points
 from zerosum.data.labels import used_labels
-from zerosum.data.options import Data
+from zerosum.data.options import Data, Table
 from zerosum.data.pairs import HALVES, between_classes, between_sets, classes_in, matched
 from zerosum.data.report import Report
 from zerosum.data.scan import Checked, Decoder, FileReader, check_files
-from zerosum.data.sources import Source, find
+from zerosum.data.sources import Source, find, is_table
 from zerosum.data.spec import Dataset, Spec, Store
 from zerosum.data.stores import MemoryStore, StreamingStore
 
@@ -32,7 +32,8 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
 
     Args:
         source: a folder, zip, tar, npz, parquet or labels file; "hf://name"; the name of a built-in set; an array of
-            images (n, h, w[, c]) or points (n, 2); a pair (images, labels); or a Dataset, which is given back.
+            images (n, h, w[, c]) or points (n, 2); a pair (images, labels); a table (csv, tsv, parquet, feather, the
+            address of a database, or a pandas or polars frame); or a Dataset, which is given back.
         options: sizes, labels, limits; see `Data`.
 
     Raises:
@@ -43,6 +44,12 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
             raise BadOption("this data set is loaded already: give the options (--data...) where it is loaded first.")
         return source
     options = options or Data()
+    if is_table(source, options):
+        from zerosum.data.table_store import load_table
+
+        return load_table(source, options)
+    if options.table != Table():
+        raise BadOption(f"options of tables were given ({options.table}), but {source} is none.")
     found = find(source, options)
     if options.source is None:
         return assemble(found, options)

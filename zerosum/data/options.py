@@ -14,6 +14,47 @@ Resize = Literal["lanczos", "bicubic", "bilinear", "box"]
 Fit = Literal["crop", "stretch", "pad", "tiles"]
 
 
+Scaling = Literal["modes", "range", "quantile"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How the columns of a table are read and encoded."""
+
+    kinds: tuple[str, ...] = ()
+    """Tables: what columns are, such as age=continuous zip=categorical, where that is not to be found out: continuous,
+    integer, categorical, ordinal, boolean, datetime (datetime:%%d/%%m/%%Y), identifier, text (left out), constant."""
+    drop: tuple[str, ...] = ()
+    """Tables: columns to leave out."""
+    constraints: tuple[str, ...] = ()
+    """Tables: what rows obey: '0 <= age <= 120', 'start <= end', 'total = net + tax', 'unique email', 'never sex=Male,
+    pregnant=yes'."""
+    query: str | None = None
+    """Databases (--data sqlite:///shop.db): a SELECT, or the name of a table (default: the only one)."""
+    missing: tuple[str, ...] = ()
+    """Text files: what means that a cell is missing, besides NA, NaN, NULL, None and nothing at all."""
+    encoding: str = "utf-8"
+    """Text files: how characters are encoded, such as latin-1."""
+    headless: bool = False
+    """Text files: the first line is a row already, and has no names."""
+    scaling: Scaling = "modes"
+    """Tables: numbers by the modes of a mixture, by their range, or by rank."""
+    modes: int = 10
+    """Tables: Gaussians that the mixture of a column starts with; it keeps those that it needs."""
+    categories: int = 256
+    """Tables: at most so many categories of a column; the rarest share one place."""
+
+    def named_kinds(self) -> dict[str, str]:
+        """Column -> kind. Raises BadOption for anything but name=kind."""
+        found = {}
+        for pair in (pair for text in self.kinds for pair in text.split(",")):
+            name, equals, kind = pair.rpartition("=")
+            if not (name and equals and kind):
+                raise BadOption(f"--data.kinds {pair!r} is not understood; write name=kind, such as age=continuous.")
+            found[name.strip()] = kind.strip()
+        return found
+
+
 @dataclass(frozen=True)
 class Data:
     """How samples are read, made equal in shape, and checked."""
@@ -34,7 +75,8 @@ class Data:
     """Translate images: from the left or the right half of each (left, right); from the images of a second folder or
     archive that have the same names (PATH); or, unpaired, from the images of one class (its name)."""
     target: str | None = None
-    """The class that a class given as --data.source is translated into (default: the only other one)."""
+    """Translation: the class that a class given as --data.source is translated into (default: the only other one).
+    Tables: the column that models are to predict."""
     unpaired: bool = False
     """The images of --data.source PATH have nothing to do with those of --data: any goes with any."""
     labels: str | None = None
@@ -57,6 +99,7 @@ class Data:
     memory: float | None = None
     """Gigabytes that the decoded images may take; larger sets are decoded while training (default: a quarter of the
     RAM)."""
+    table: Annotated[Table, tyro.conf.arg(name="")] = Table()
 
     def __post_init__(self) -> None:
         size = self.size

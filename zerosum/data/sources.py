@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,27 @@ from zerosum.data.found import Found
 from zerosum.data.options import Data
 
 Source = str | os.PathLike[str] | np.ndarray | tuple[np.ndarray, np.ndarray]
+TEXT = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+ARROW = (".feather", ".arrow", ".ipc")
+DATABASE = re.compile(r"[a-z][a-z0-9]*(\+[a-z0-9_]+)?://", re.IGNORECASE)
+"""How the address of a database begins: sqlite:///shop.db, postgresql+psycopg://user@host/shop."""
+
+
+def is_table(source: object, options: Data) -> bool:
+    """Whether a source is a table: a frame, a text, Arrow or parquet file, or the address of a database.
+
+    A parquet file with encoded images is none. Nothing that reads tables is imported to find out.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return type(source).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow")
+    text = os.fspath(source)
+    if text.lower().endswith(".parquet") and options.column is None:
+        from zerosum.data.tables import without_images
+
+        return without_images(Path(text))
+    if DATABASE.match(text):
+        return not text.startswith("hf://")
+    return text.lower().endswith((*TEXT, *ARROW))
 
 
 def find(source: Source, options: Data) -> Found:
@@ -76,7 +98,8 @@ def _find_path(path: Path, text: str, options: Data) -> Found:
 
         return read_tar(path, options)
     raise BadData(
-        f"{path} is not a kind of data set that can be read: expected a folder, .zip, .tar, .npz, .npy or .parquet."
+        f"{path} is not a kind of data set that can be read: expected a folder, .zip, .tar, .npz, .npy, .parquet, or a "
+        f"table ({', '.join((*TEXT, *ARROW))})."
     )
 
 

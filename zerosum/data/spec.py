@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from torch import Tensor
 
@@ -12,8 +13,31 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Tensor]
 """Named tensors; every one has the samples on axis 0. Images: "image" float32 (n, c, h, w) in [-1, 1], "label" int64
-(n,), "source" float32 (n, c', h, w), the image that a translation starts from.
+(n,), "source" float32 (n, c', h, w), the image that a translation starts from. Tables: "row" float32 (n, d).
 """
+
+
+@dataclass(frozen=True)
+class Block:
+    """A stretch of an encoded row: a scalar in [-1, 1] (tanh), or one choice of several as a one-hot (softmax)."""
+
+    column: int
+    """Which column of the table it is of, counted from 0 in `TableEncoding.columns`."""
+    kind: Literal["scalar", "softmax"]
+    size: int
+    """How many numbers of the row it takes; 1 for a scalar."""
+    role: str
+    """"value": the place of a number within its mode; "mode": which mode; "category"; "ordinal": a category, in order;
+    "missing": whether a cell is, of identifiers."""
+    name: str = ""
+    """The column's name."""
+    missing: bool = False
+    """Whether the last choice means that the cell is missing."""
+
+    @property
+    def discrete(self) -> bool:
+        """Whether it holds the categories of a column, and not the modes of a number."""
+        return self.role in ("category", "ordinal")
 
 
 @dataclass(frozen=True)
@@ -21,15 +45,23 @@ class Spec:
     """What one encoded sample looks like. The data states it; the networks are built from it."""
 
     shape: tuple[int, ...]
-    """(channels, height, width) of an image, (coordinates,) of a point."""
+    """(channels, height, width) of an image, (coordinates,) of a point, (numbers,) of an encoded row."""
     classes: int = 0
     """Number of classes; 0 means that there are no labels."""
     kind: str = "image"
-    """"image" or "points"."""
+    """"image", "points" or "table"."""
     source: tuple[int, int, int] | None = None
     """(channels, height, width) of the images that are translated into these; None: the data holds no such images."""
     paired: bool = False
     """Whether each sample has a source of its own; else any source goes with any sample."""
+    blocks: tuple[Block, ...] = ()
+    """What an encoded row of a table is made of, from left to right."""
+
+    @property
+    def slices(self) -> tuple[slice, ...]:
+        """Where each block is in the row."""
+        ends = list(itertools.accumulate(block.size for block in self.blocks))
+        return tuple(slice(end - block.size, end) for end, block in zip(ends, self.blocks, strict=True))
 
 
 class Encoding(Protocol):
@@ -46,7 +78,7 @@ class Encoding(Protocol):
 
     def decode(self, batch: Batch) -> Any:
         """A batch (or what a generator made: {"image": ...}) back to what the user knows: a list of PIL images, an
-        array.
+        array, a DataFrame.
         """
         ...
 

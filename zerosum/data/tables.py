@@ -53,6 +53,15 @@ def read_parquet(paths: list[Path], options: Data, name: str | None = None) -> F
     return files
 
 
+def without_images(path: Path) -> bool:
+    """Whether a parquet file can be read, and has no column that may hold encoded images."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return not any(_is_image(field.type) for field in schema)
+
+
 def _schema(path: Path) -> pa.Schema:
     try:
         return pq.read_schema(path)

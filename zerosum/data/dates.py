@@ -1,0 +1,73 @@
+"""Dates that are written as text: in which format, read and written exactly so."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from zerosum.core.errors import BadData
+
+DATE = re.compile(r"(\d{1,4}|[A-Za-z]{3,9})[-/. ](\d{1,2}|[A-Za-z]{3,9})[-/., ]+\d{1,4}|\d{8}T")
+DATES = (
+    "%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%-d.%-m.%Y",
+    "%-d/%-m/%Y", "%-m/%-d/%Y", "%d %b %Y", "%-d %b %Y", "%d-%b-%Y", "%d %B %Y", "%-d %B %Y", "%b %d, %Y", "%B %d, %Y",
+    "%B %-d, %Y", "%d/%m/%y", "%m/%d/%y", "%-m/%-d/%y",
+)  # fmt: skip
+TIMES = (
+    "", " %H:%M:%S", "T%H:%M:%S", " %H:%M", "T%H:%M:%SZ", "T%H:%M", " %H:%M:%S.%f", "T%H:%M:%S.%f", "T%H:%M:%S.%fZ",
+    " %H:%M:%S.%3f", "T%H:%M:%S.%3f", "T%H:%M:%S.%3fZ", " %-H:%M",
+)  # fmt: skip
+FORMATS = tuple(date + time for time in TIMES for date in DATES) + ("%Y%m%dT%H%M%S",)
+"""Formats of dates in the language of `strftime`; %-d is the day without a leading zero, %3f milliseconds."""
+
+
+def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
+    """The format that distinct texts are dates in, exactly as written; "" where they are no dates.
+
+    Raises:
+        BadData: most are dates of one format, the others are not.
+    """
+    sample = texts[:: max(1, len(texts) // 100)]
+    if np.mean([bool(DATE.match(text)) for text in sample]) < 0.5:
+        return ""
+    shares = {form: share for form in FORMATS if (share := _written_so(sample, form).mean()) >= 0.5}
+    if not shares:
+        return ""
+    form = max(shares, key=lambda form: shares[form])
+    good = {other: _written_so(texts, other) for other in shares if shares[other] == shares[form]}
+    form = max(good, key=lambda form: good[form].mean())
+    if good[form].all():
+        return form
+    bad = texts[~good[form]][0]
+    raise BadData(
+        f"column {name!r} has dates in several formats: {texts[good[form]][0]!r} is {form}, but {bad!r} "
+        f"(cell {int(np.argmax(~good[form][codes])) + 1} of those that are there) is not. Write all in one way, or use "
+        f"them as names: --data.kinds {name}=categorical."
+    )
+
+
+def _written_so(texts: np.ndarray, form: str) -> np.ndarray:
+    """Which texts are dates written in exactly this format: bool (n,)."""
+    times = pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(form), errors="coerce")
+    good = times.notna().to_numpy()
+    if good.any():
+        good[good] = spell(times[good], form) == texts[good]
+    return good
+
+
+def parsing(form: str) -> str:
+    """The format as pandas reads it."""
+    return form.replace("%-", "%").replace("%3f", "%f")
+
+
+def spell(times: pd.Series, form: str) -> np.ndarray:
+    """Points in time as text (n,) of objects."""
+    form = form.replace("%-", "%#") if sys.platform == "win32" else form
+    texts = times.dt.strftime(form.replace("%3f", "%f")).to_numpy(dtype=object)
+    if "%3f" in form:
+        texts = np.array([re.sub(r"(\.\d{3})\d{3}(Z?)$", r"\1\2", text) for text in texts], dtype=object)
+    return texts
