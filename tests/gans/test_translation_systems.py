@@ -7,8 +7,9 @@ from torch import Tensor
 
 from tests.gans.games import Memory, play, seated
 from zerosum.data.spec import Spec
-from zerosum.gans.translation import bicyclegan
+from zerosum.gans.translation import bicyclegan, stargan_v2
 from zerosum.networks.encoder import Encoder
+from zerosum.objectives.penalties import r1
 from zerosum.training.optimizers import Adam
 
 SIDE = 16
@@ -76,3 +77,33 @@ def test_bicyclegans_divergence_is_that_of_two_normal_distributions() -> None:
         torch.distributions.Normal(mean, (0.5 * log_variance).exp()), torch.distributions.Normal(0.0, 1.0)
     )
     torch.testing.assert_close(bicyclegan.divergence(mean, log_variance), found.sum(1).mean())
+
+
+def test_stargan_v2_changes_the_domain_and_keeps_the_shape() -> None:
+    where, colour = squares(512)
+    config = stargan_v2.Config(
+        rounds=150, batch_size=4, latent=4, style=8, width=16, channel_max=32, hidden=32, mapping_layers=2,
+        mapping_rate=1.0, diversity=0.2, gamma=0.1, ema_half_life=100.0, adam=Adam(2e-3, (0.0, 0.99)),
+    )  # fmt: skip
+    game = seated("stargan_v2", config, Spec((3, SIDE, SIDE), classes=2))
+    play(game, Memory(coloured(where, colour), colour), 150)
+    asked, old = squares(64, seed=1)
+    translator = game.trained()
+    for label in range(2):
+        [answers] = translator.tensors(64, given={"source": coloured(asked, old), "label": label})
+        found, distance, bright = read(answers, asked)
+        assert (found == label).float().mean() > 0.85 and distance.mean() < 1.2  # red and blue are 2.8 apart
+        light = answers.mean(1, keepdim=True)
+        lit = light > (light.amax((1, 2, 3), keepdim=True) + light.amin((1, 2, 3), keepdim=True)) / 2
+        overlap = (lit & asked).sum((1, 2, 3)) / (lit | asked).sum((1, 2, 3))
+        assert overlap.mean() > 0.5 and bright.mean() < 0.5  # a square somewhere else overlaps by 0.1
+
+
+def test_stargan_v2_penalises_real_images_as_r1_does() -> None:
+    config = stargan_v2.Config(latent=4, style=4, width=4, channel_max=8, hidden=8, r1_every=4)
+    game = seated("stargan_v2", config, Spec((3, SIDE, SIDE), classes=2))
+    image, label = torch.rand(3, 3, SIDE, SIDE), torch.tensor([0, 1, 1])
+    logits, terms = game.judge(image, label, 4.0)
+    torch.testing.assert_close(logits, game.D(image, label))
+    torch.testing.assert_close(terms["r1"], 4.0 * r1(lambda x: game.D(x, label), image))
+    assert game.judge(image, label, 0.0)[1] == {}
