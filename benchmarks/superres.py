@@ -14,15 +14,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-import io
 import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
@@ -30,38 +24,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import torch
 from PIL import Image
 from torch import Tensor
 
 import zerosum
+from benchmarks import tiles
 from benchmarks.common import keep
+from benchmarks.photos import SCALE, SEEN, SETS, TRAIN, pixels_of, shared, small, tensor, tests, training_photos
 from zerosum.core import discovery
-from zerosum.core.errors import BadData, BadOption
 from zerosum.data import load
-from zerosum.data.encodings import normalise, to_tensor
 from zerosum.data.options import Data
 from zerosum.editing.strips import strip
 from zerosum.gans.translation.esrgan import Blend
 from zerosum.health.evidence import read_lines
 from zerosum.metrics.lpips import lpips
 from zerosum.metrics.quality import Protocol, fidelity
-from zerosum.objectives.degradations import bicubic, enlarge
+from zerosum.objectives.degradations import enlarge
 from zerosum.objectives.perceptual import Perceptual, exemplar
 from zerosum.training import checkpoint
 from zerosum.training.loop import Run
 from zerosum.training.pictures import save
 from zerosum.training.superresolution import exemplars
-from zerosum.training.tiling import Tiling
 from zerosum.training.translator import Translator
 
-SCALE = 4
-TRAIN, SETS = "BSDS500-train", ("Set5", "Set14", "BSD100")
-SEEN = ("302003",)
-"""Training photos that a test image is a part of: Set5's woman."""
 TILES = Data(resolution=128, fit="tiles")
 SHOWN = {"butterfly_GT": (96, 80), "baby_GT": (200, 208), "zebra": (120, 240), "comic": (80, 100), "ppt3": (60, 320)}
 """Images of the picture, and where (top, left) they are cut."""
@@ -80,75 +66,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/superres"))
     parser.add_argument("--lpips", nargs=2, type=Path, help="weights of AlexNet and of LPIPS' heads")
     parser.add_argument("--large", action="store_true", help="measure tiles instead, with the last system's generator")
-    parser.add_argument("--enlarge", type=Path, help=argparse.SUPPRESS)  # what the process of --large does
     given = parser.parse_args()
-    if given.enlarge:
-        enlarge_large(given)
-    elif given.large:
+    if given.large:
         keep("superres-large", [large(given)])
     else:
         compare(given)
-
-
-# --- data
-
-
-def photos() -> dict[str, list[tuple[str, bytes]]]:
-    """Names and encoded content of the photos, by their set. Raises BadOption where nobody says where they are."""
-    table = pq.read_table(shared("superres/sr_images.parquet"))
-    rows: dict[str, list[tuple[str, bytes]]] = {}
-    for row in table.to_pylist():
-        rows.setdefault(row["set"], []).append((row["name"], row["image"]))
-    return rows
-
-
-def shared(name: str) -> Path:
-    """A file of the folder that ZEROSUM_DATA names."""
-    if "ZEROSUM_DATA" not in os.environ:
-        raise BadOption("set ZEROSUM_DATA to the folder that holds superres/sr_images.parquet.")
-    return Path(os.environ["ZEROSUM_DATA"]) / name
-
-
-def training_photos(folder: Path) -> Path:
-    """A parquet file with the training photos alone.
-
-    Raises:
-        BadData: one of them is a test image, too.
-    """
-    path, table = folder / "train.parquet", pq.read_table(shared("superres/sr_images.parquet"))
-    own = pc.and_(pc.equal(table["set"], TRAIN), pc.invert(pc.is_in(table["name"], pa.array(SEEN))))
-    train, others = table.filter(own), table.filter(pc.invert(own))
-    if set(train["image"].to_pylist()) & set(others["image"].to_pylist()):
-        raise BadData("the training photos and the test images have images in common.")
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(train.select(["image", "name"]), path)
-    return path
-
-
-@cache
-def tests(name: str) -> dict[str, np.ndarray]:
-    """The images (h, w, 3) of a test set, cropped to multiples of the scale; grey ones as three equal channels."""
-    found = {}
-    for file, content in photos()[name]:
-        pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
-        height, width = (side - side % SCALE for side in pixels.shape[:2])
-        found[file] = pixels[:height, :width]
-    return found
-
-
-def tensor(pixels: np.ndarray) -> Tensor:
-    """Pixels (h, w, c) as (1, c, h, w) in [-1, 1]."""
-    return normalise(to_tensor(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])
-
-
-def pixels_of(image: Tensor) -> np.ndarray:
-    """The reverse, rounded."""
-    return ((image[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
-
-
-def small(pixels: np.ndarray) -> np.ndarray:
-    """An image made small bicubically, as MATLAB's imresize does."""
-    return pixels_of(bicubic(tensor(pixels), SCALE))
 
 
 # --- training
@@ -193,10 +115,16 @@ def budgeted(system: str, config: Any, given: argparse.Namespace) -> Any:
     )  # fmt: skip
 
 
+def folder_of(name: str, given: argparse.Namespace) -> Path:
+    """Where a training is kept."""
+    folder: Path = given.folder / f"{given.minutes:g}min-{name.replace(':', '-')}-{given.seed}"
+    return folder
+
+
 def trained(name: str, given: argparse.Namespace) -> tuple[Translator, str]:
     """The generator of a training and what it was trained for; gone on with where it was interrupted."""
     system, config = configured(name)
-    folder = given.folder / f"{given.minutes:g}min-{name.replace(':', '-')}-{given.seed}"
+    folder = folder_of(name, given)
     if checkpoint.saved(folder):
         generator = zerosum.resume(folder, quiet=True)
     else:
@@ -320,65 +248,20 @@ def picture(makers: dict[str, Enlarge]) -> Image.Image:
     return strip(doubled, [*makers, "photo"])
 
 
-# --- tiles
-
-
 def large(given: argparse.Namespace) -> dict[str, Any]:
-    """Memory and seconds of a photo of 2,000 x 3,000 pixels, x 4, and what tiles change."""
+    """Memory and seconds of a photo of 2,000 x 3,000 pixels, put together from others, and what tiles change."""
     name = given.systems[-1]
     translator, budget = trained(name, given)
-    path = given.folder / "large.png"
     pieces = [pixels for pixels in tests("BSD100").values() if pixels.shape[:2] == (320, 480)]
     rows = [np.concatenate([pieces[(7 * i + j) % len(pieces)] for j in range(7)], axis=1) for i in range(7)]
-    Image.fromarray(np.concatenate(rows)[:2000, :3000]).save(path)
-    folder = given.folder / f"{given.minutes:g}min-{name.replace(':', '-')}-{given.seed}"
-    found = subprocess.run(
-        [sys.executable, "-m", "benchmarks.superres", "--enlarge", str(path), "--folder", str(folder)],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    values = json.loads(found.stdout.splitlines()[-1]) | seams(translator)
+    photo = np.concatenate(rows)[:2000, :3000]
+    values = tiles.enlarged_alone(folder_of(name, given), photo) | tiles.seams(translator, pieces[0])
     print(name, values, flush=True)
     return {
         "system": name, "data": "x 4 of 2,000 x 3,000 pixels", "values": values,
         "command": f"python -m benchmarks.superres --large --minutes {given.minutes:g} --seed {given.seed}",
-        "protocol": {"training": budget, "seams": "levels of 256, tiles of 128 pixels against the whole, 320 x 480"},
+        "protocol": {"training": budget, "seams": f"levels of 256, tiles of {tiles.TILE} against the whole, 320 x 480"},
     }  # fmt: skip
-
-
-def enlarge_large(given: argparse.Namespace) -> None:
-    """Enlarge a photo, and print memory and seconds as JSON: run in a process of its own."""
-    generator = zerosum.load(given.folder)
-    assert isinstance(generator, Translator)
-    pixels = np.asarray(Image.open(given.enlarge))
-    before, began = peak(), time.perf_counter()
-    [made] = generator.translate([pixels])
-    seconds = time.perf_counter() - began
-    values = {"seconds": seconds, "peak RSS in MB": peak(), "before in MB": before, "output in MB": made.nbytes / 1e6}
-    print(json.dumps(values))
-
-
-def peak() -> float:
-    """The most memory that this process has had, in MB."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 1e6 if sys.platform == "darwin" else most * 1024 / 1e6
-
-
-def seams(translator: Translator) -> dict[str, float]:
-    """How much an enlargement by tiles of 128 pixels differs from the whole: where tiles overlap, and elsewhere."""
-    pixels = next(image for image in tests("BSD100").values() if image.shape[:2] == (320, 480))
-    [whole], [tiled] = translator.translate([pixels], tile=512), translator.translate([pixels], tile=128)
-    difference = np.abs(whole.astype(int) - tiled).max(axis=2)
-    tiling = Tiling.of(SCALE, translator.multiple, 128)
-    overlapped = np.zeros(difference.shape, bool)
-    for axis, size in enumerate(pixels.shape[:2]):
-        starts = tiling.starts(size)
-        for start, before in zip(starts[1:], starts, strict=False):
-            np.moveaxis(overlapped, axis, 0)[SCALE * start : SCALE * (before + tiling.side)] = True
-    found = {}
-    for place, where in (("where tiles overlap", overlapped), ("elsewhere", ~overlapped)):
-        found[f"mean difference {place}"] = float(difference[where].mean())
-        found[f"largest difference {place}"] = float(difference[where].max())
-    return found
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ PRESETS = {
     #                      rounds  pixel rounds  batch  scale  patch  width  blocks  growth  discriminator
     "pixel":        Config(     0,    1_000_000,    16,     4,   128,    64,     23,     32),
     "laptop":       Config( 5_000,       10_000,     8,     4,    96,    32,      4,     16,            16, pixel_lr=1e-3),
-    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      4,     16,                pixel_lr=1e-3),
+    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      4,     16,            16, pixel_lr=1e-3),
 }  # fmt: skip
 
 PIXEL_FALLS, GAME_FALLS = (1 / 5, 2 / 5, 3 / 5, 4 / 5), (1 / 8, 1 / 4, 1 / 2, 3 / 4)

@@ -81,7 +81,7 @@ PRESETS = {
     #                      rounds  pixel rounds  batch  scale  patch  width  blocks  growth  discriminator
     "pixel":        Config(     0,    1_000_000,    48,     4,   256,    64,     23,     32),
     "laptop":       Config( 5_000,       10_000,     8,     4,   128,    32,      4,     16,            16, pixel_lr=1e-3),
-    "laptop-pixel": Config(     0,       10_000,     8,     4,   128,    32,      4,     16,                pixel_lr=1e-3),
+    "laptop-pixel": Config(     0,       10_000,     8,     4,   128,    32,      4,     16,            16, pixel_lr=1e-3),
     "x2":           Config(scale=2),
     "restore":      Config(scale=1),
 }  # fmt: skip

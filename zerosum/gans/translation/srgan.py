@@ -73,7 +73,7 @@ PRESETS = {
     "pixel":        Config(     0,    1_000_000,    16,     4,    96,    64,     16),
     "laptop":       Config( 5_000,       10_000,     8,     4,    96,    32,      8,            16, pixel_lr=1e-3,
                            discriminator_hidden=128),
-    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      8,                pixel_lr=1e-3),
+    "laptop-pixel": Config(     0,       10_000,     8,     4,    96,    32,      8,            16, pixel_lr=1e-3),
 }  # fmt: skip
 
 
