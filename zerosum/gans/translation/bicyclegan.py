@@ -1,9 +1,9 @@
 """Toward Multimodal Image-to-Image Translation (Zhu et al. 2017), arXiv:1711.11586.
 
 One source has many answers, and z says which. Two cycles tie z and the answer together (figure 2): E reads z off the
-true image, and G makes that image of the source and z again (cVAE-GAN, section 3.2); G makes an image of a random z, and
-E reads that z off it again (cLR-GAN, section 3.3). Each cycle has a discriminator of its own, at two scales; it sees the
-image without its source (section 4).
+true image, and G makes that image of the source and z again (cVAE-GAN, section 3.2); G makes an image of a random z,
+and E reads that z off it again (cLR-GAN, section 3.3). Each cycle has a discriminator of its own, at two scales; it
+sees the image without its source (section 4).
 
 Deviations: all players step at once, from the same weights, so that each image is made once; both cycles take the whole
 batch; the U-Net is as deep as the resolution allows, 8 halvings at most, and normalises by instances, as the authors'
@@ -85,6 +85,7 @@ class BicycleGAN(Translation):
     """D tells true images from G's; G makes of a source and z what E reads as z again; E says which z an image has."""
 
     Config = Config
+    undecided = 0.5
 
     def build(self) -> None:
         """Networks and players."""
@@ -120,8 +121,9 @@ class BicycleGAN(Translation):
         simultaneously(self.losses, batch, self.generator, self.discriminator)
 
     def losses(self, batch: Batch) -> tuple[Losses, Losses]:
-        """G and E: what both discriminators say, lambda_1 |B - G(A, E(B))|, lambda_latent |z - E(G(A, z))|, lambda_KL
-        KL(E(B) || N(0, 1)); of the third term E learns nothing (section 4). D: the least squares of both (equation 9).
+        """G and E: (D(fake) - 1)^2 of both discriminators, lambda_1 |B - G(A, E(B))|, lambda_latent |z - E(G(A, z))|,
+        lambda_KL KL(E(B) || N(0, 1)); of the third term E learns nothing. D: the squares of both (equation 9, with the
+        squares of section 4).
         """
         config, source, image = self.config, batch["source"], batch["image"]
         mean, log_variance = self.E(image)
@@ -131,7 +133,7 @@ class BicycleGAN(Translation):
         critics = (self.D_encoded, again), (self.D, made)
         judged = [(D(image), D(fake)) for D, fake in critics]
         g = {
-            "adversarial": total([least_squares_g(fake) for _, maps in judged for fake in maps]),
+            "adversarial": 2 * total([least_squares_g(fake) for _, maps in judged for fake in maps]),
             "l1": config.l1 * (again.float() - image).abs().mean(),
             "latent": config.latent_l1 * (read - batch["z"]).abs().mean(),
             "kl": config.kl * divergence(mean, log_variance),
