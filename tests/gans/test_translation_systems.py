@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 import torch
 from torch import Tensor
 
 from tests.gans.games import Memory, play, seated
+from zerosum.core.errors import BadFile
 from zerosum.data.spec import Spec
-from zerosum.gans.translation import bicyclegan, stargan_v2
+from zerosum.gans.translation import bicyclegan, pix2pixhd, spade, stargan_v2
 from zerosum.networks.encoder import Encoder
+from zerosum.networks.spectral import SpectralNorm
 from zerosum.objectives.penalties import r1
+from zerosum.training.arena import Arena
+from zerosum.training.game import Game
 from zerosum.training.optimizers import Adam
 
 SIDE = 16
@@ -107,3 +115,93 @@ def test_stargan_v2_penalises_real_images_as_r1_does() -> None:
     torch.testing.assert_close(logits, game.D(image, label))
     torch.testing.assert_close(terms["r1"], 4.0 * r1(lambda x: game.D(x, label), image))
     assert game.judge(image, label, 0.0)[1] == {}
+
+
+def maps(n: int, seed: int = 0) -> Memory:
+    """Images of red squares on blue, made of maps of where these are."""
+    where, _ = squares(n, seed)
+    colour = COLOURS[(~where).long()[:, 0]].permute(0, 3, 1, 2)
+    return Memory(colour, source=where * 2.0 - 1.0)
+
+
+def error(game: Game) -> float:
+    """Mean absolute difference of held-out images and what is made of their maps."""
+    held_out = maps(64, seed=1)
+    [made] = game.trained().tensors(64, given={"source": held_out.source})
+    return float((made - held_out.image).abs().mean())
+
+
+MAPS = Spec((3, SIDE, SIDE), source=(1, SIDE, SIDE), paired=True)
+
+
+def test_spade_learns_what_a_map_means() -> None:
+    config = spade.Config(
+        rounds=80, batch_size=8, width=8, discriminator_width=16, discriminator_layers=1, scales=1, jitter=1.0,
+        adam=Adam(1e-3, (0.0, 0.999)), discriminator_adam=Adam(2e-3, (0.0, 0.999)),
+    )  # fmt: skip
+    game = seated("spade", config, MAPS)
+    before = error(game)
+    play(game, maps(256), 80)
+    assert error(game) < 0.15 < before
+
+
+def test_spades_discriminator_is_spectrally_normalised_but_for_its_ends() -> None:
+    game = seated("spade", spade.Config(width=4, discriminator_width=4, discriminator_layers=2), MAPS)
+    for patch in game.D.scales:
+        convolutions = [layer.conv for layer in patch.layers] + [patch.head]
+        found = [any(isinstance(part, SpectralNorm) for part in conv.modules()) for conv in convolutions]
+        assert found == [False, True, True, False]
+
+
+def test_spade_has_several_images_of_a_map_where_there_is_a_z() -> None:
+    small = spade.Config(width=4, discriminator_width=4, encoder_width=4, discriminator_layers=1, batch_size=2)
+    several, one = (seated("spade", replace(small, latent=latent), MAPS) for latent in (3, None))
+    play(several, maps(8), 1)
+    play(one, maps(8), 1)
+    logs = several.arena.log.read(1), one.arena.log.read(1)
+    assert ["generator/kl" in log for log in logs] == [True, False]
+    assert several.trained().latent.size == 3 and one.trained().latent.size == 0
+    source = maps(2).source
+    first, second = (next(iter(several.trained().tensors(2, given={"source": source}, seed=seed))) for seed in (0, 1))
+    assert not torch.equal(first, second)
+    assert one.trained()(torch.empty(1, 0), {"source": torch.zeros(1, 1, 24, 40)}).shape == (1, 3, 24, 40)
+
+
+def test_spade_needs_the_weights_that_vgg_names(tmp_path: Path) -> None:
+    game = spade.SPADE(spade.Config(width=4, vgg=tmp_path / "vgg19.pth"), MAPS)
+    with pytest.raises(BadFile, match=r"vgg19\.pth: there is no such file"):
+        game.seat(Arena())
+
+
+def test_pix2pixhd_goes_from_coarse_to_fine() -> None:
+    config = pix2pixhd.Config(
+        coarse_rounds=60, rounds=60, batch_size=8, width=16, halvings=1, blocks=1, enhancer_blocks=1, jitter=1.0,
+        discriminator_width=16, discriminator_layers=1, scales=2, adam=Adam(2e-3, (0.5, 0.999)),
+    )  # fmt: skip
+    game = seated("pix2pixhd", config, MAPS)
+    before = error(game)
+    play(game, maps(256), 60)
+    coarse = error(game)
+    assert not game.G.fine and [round(game.rate(0.0), 3), game.phase()[0].name] == [1.0, "fine"]
+    game.rounds = 45
+    assert game.rate(0.0) == pytest.approx(0.5)  # from the middle of each phase on it falls
+    game.rounds = 60
+    play(game, maps(256), 60)
+    assert game.G.fine
+    assert error(game) < 0.15 and error(game) < 0.7 * coarse < 0.7 * before
+
+
+def test_pix2pixhds_enhancer_joins_what_was_learned() -> None:
+    config = pix2pixhd.Config(width=4, discriminator_width=4, halvings=1, blocks=1, discriminator_layers=1, scales=3)
+    game = seated("pix2pixhd", config, MAPS)
+    x = torch.rand(2, 1, SIDE, SIDE)
+    coarse = game.G(x)
+    half = game.G.small(pix2pixhd.halved(x))
+    assert half.shape == (2, 3, SIDE // 2, SIDE // 2)
+    assert torch.equal(coarse, game.G.enlarge(half))
+    game.join()
+    assert not torch.equal(game.G(x), coarse) and game.G(x).shape == coarse.shape
+    for old, new in zip(game.D_coarse.scales, game.D.scales[1:], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
+    assert game.G(torch.rand(1, 1, 21, 34)).shape == (1, 3, 21, 34)
+    assert pix2pixhd.Pix2PixHD(pix2pixhd.Config(coarse_rounds=0, width=4), MAPS).phases()[0].name == "fine"
