@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from tests.gans.games import Memory, play, seated
-from zerosum.core.errors import BadFile
+from zerosum.core.errors import BadFile, BadOption
 from zerosum.data.spec import Spec
 from zerosum.gans.translation import bicyclegan, pix2pixhd, spade, stargan_v2
 from zerosum.networks.encoder import Encoder
@@ -204,4 +205,7 @@ def test_pix2pixhds_enhancer_joins_what_was_learned() -> None:
     for old, new in zip(game.D_coarse.scales, game.D.scales[1:], strict=True):
         assert all(torch.equal(a, b) for a, b in zip(old.parameters(), new.parameters(), strict=True))
     assert game.G(torch.rand(1, 1, 21, 34)).shape == (1, 3, 21, 34)
-    assert pix2pixhd.Pix2PixHD(pix2pixhd.Config(coarse_rounds=0, width=4), MAPS).phases()[0].name == "fine"
+    assert pix2pixhd.Pix2PixHD(replace(config, coarse_rounds=0), MAPS).phases()[0].name == "fine"
+    assert game.trained().translate(np.zeros((2, 3), np.uint8))[0].shape == (2, 3, 3)
+    with pytest.raises(BadOption, match=r"--halvings 4 .* of 16 x 16, .* lower it, or raise --data.resolution"):
+        pix2pixhd.Pix2PixHD(replace(config, halvings=4), MAPS)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent, Normal, Uniform
 from zerosum.data.spec import Batch
 from zerosum.networks.patch import MultiScale
@@ -174,10 +175,19 @@ class Pix2PixHD(Translation):
     undecided = 0.5
 
     def build(self) -> None:
-        """Networks and players."""
+        """Networks and players.
+
+        Raises:
+            BadOption: the images are too small to be halved as often.
+        """
         config, shape = self.config, image_size(self.spec)
         self.latent = Normal(0)
         self.source = source_of(self.spec, "pix2pixhd", paired=True)
+        if min(shape[1:]) <= 2 ** (config.halvings + 1):
+            raise BadOption(
+                f"--halvings {config.halvings} of half the image leave a single pixel of {shape[1]} x {shape[2]}, "
+                "which cannot be normalised: lower it, or raise --data.resolution."
+            )
         self.G = CoarseToFine(
             self.source, shape, width=config.width, halvings=config.halvings, blocks=config.blocks,
             enhancer_blocks=config.enhancer_blocks,
@@ -251,7 +261,7 @@ class Pix2PixHD(Translation):
 
     def trained(self) -> Translator:
         """G as it is: the paper keeps no average."""
-        return Translator(self.G, self.latent, self.spec, source=self.source)
+        return Translator(self.G, self.latent, self.spec, source=self.source, multiple=2 * self.G.multiple)
 
 
 def distance(layers: list[tuple[Tensor, ...]]) -> Tensor:
