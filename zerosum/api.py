@@ -260,6 +260,12 @@ def _dataset(command: Command) -> Dataset:
 
 def _game(command: Command, dataset: Dataset) -> Any:
     """The system's game for the data. Raises BadOption where torch cannot make networks of the sizes asked for."""
+    if dataset.spec.kind == "table" and discovery.find(command.system).kind != "tables":
+        columns = dict.fromkeys(block.name for block in dataset.spec.blocks)
+        raise BadOption(
+            f"{command.system} learns images, but {dataset.name} is a table with the columns {', '.join(columns)}, and "
+            "none holds encoded images: give images, or a parquet file with a column of them."
+        )
     randomness.reseed(command.run.seed, "build")
     game_class: Any = discovery.game_class(command.system)
     try:

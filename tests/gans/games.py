@@ -37,9 +37,7 @@ SMALL = {
 class Memory:
     """Samples in memory."""
 
-    def __init__(
-        self, image: torch.Tensor, label: torch.Tensor | None = None, source: torch.Tensor | None = None
-    ):
+    def __init__(self, image: torch.Tensor, label: torch.Tensor | None = None, source: torch.Tensor | None = None):
         self.image, self.labels, self.source = image, label, source
 
     def __len__(self) -> int:

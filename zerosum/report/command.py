@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 UNPREFIXED = {"run.on_illness": "on-illness", "start_from": "from"}
+WITHIN = {"data.table": "data."}
+"""Groups of settings whose options stand among those of the group around them."""
 
 
 def written(command: Any) -> str:
@@ -32,11 +34,11 @@ def written(command: Any) -> str:
 def _options(settings: Mapping[str, Any], prefix: str, *, keep_off: bool = False) -> Iterator[str]:
     """Settings as options; those that are None only where None is not the usual default (`keep_off`)."""
     for name, value in settings.items():
-        if name == "type" or (value is None and not keep_off):
+        if name == "type" or (value is None and not keep_off) or value == []:
             continue
         option = UNPREFIXED.get(f"{prefix}{name}", f"{prefix}{name}").replace("_", "-")
         if isinstance(value, Mapping):
-            yield from _options(value, f"{prefix}{name}.", keep_off=keep_off)
+            yield from _options(value, WITHIN.get(f"{prefix}{name}", f"{prefix}{name}."), keep_off=keep_off)
         elif isinstance(value, bool):
             before, _, last = option.rpartition(".")
             yield "--" + (before + "." if before else "") + ("" if value else "no-") + last
