@@ -6,8 +6,8 @@ Reads facades/facades.parquet (photo left, label map right; 400 training and 106
 ZEROSUM_DATA names. A segmenter that was trained on the real training pairs reads the label map off what was made of the
 held-out maps: the share of pixels that it reads as they were asked for, and the Fréchet distance of its inner features
 from those of the real training photos, beside the same of the real test photos. Baselines: the label map as it is, and
-the training photo whose label map is nearest. A training is as long as the minutes allow at the speed that it reaches
-in its first half minute (kept in --folder, as pace.json); one that was interrupted goes on where it stopped.
+the training photo whose label map is nearest. A training is as long as the minutes allow at the speed of its first half
+minute, on a quiet machine (kept in --folder, as pace.json); one that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import json
 import os
 import statistics
 import tempfile
+import time
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +56,7 @@ COLOURS = [
     (255, 239, 0), (255, 159, 0), (255, 80, 0), (255, 0, 0), (174, 0, 0),
 ]  # fmt: skip
 """Of the 12 classes in the label maps."""
-ANSWERS = 5
-SHOWN = 8
+ANSWERS, SHOWN = 5, 8
 
 
 def main() -> None:
@@ -130,12 +131,12 @@ def trained(
             system, data=data, config=config, options=options, run=run, features="none", quiet=True
         )
     last = [line for line in read_lines(folder) if "samples" in line][-1]
-    facts = {"samples shown": float(last["samples"]), "minutes": round(float(last["seconds"]) / 60, 2)}
-    return generator.to("cuda" if torch.cuda.is_available() else "cpu"), facts
+    generator.to("cuda" if torch.cuda.is_available() else "cpu")
+    return generator, {"samples shown": float(last["samples"]), "minutes": round(float(last["seconds"]) / 60, 2)}
 
 
 def pace(name: str, data: str, options: Data, given: argparse.Namespace) -> float:
-    """Samples a second that training shows in its first half minute: measured once, then read from --folder."""
+    """Samples a second in the first half minute, on CPUs a second of its own computing; kept in --folder."""
     path = given.folder / "pace.json"
     known = json.loads(path.read_text()) if path.exists() else {}
     if name not in known:
@@ -143,9 +144,11 @@ def pace(name: str, data: str, options: Data, given: argparse.Namespace) -> floa
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "run"
             run = Run(folder=place, minutes=0.5, save_every=10**9)
+            began, computed = time.perf_counter(), time.process_time()
             zerosum.train(system, data=data, config=config, options=options, run=run, features="none", quiet=True)
+            busy = min((time.process_time() - computed) / (time.perf_counter() - began), 1.0)
             rates = [line["samples/s"] for line in read_lines(place) if "samples/s" in line]
-        known[name] = statistics.median(rates[len(rates) // 2 :])
+        known[name] = statistics.median(rates[len(rates) // 2 :]) / (1.0 if torch.cuda.is_available() else busy)
         given.folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(known, indent=2) + "\n")
     return known[name]
@@ -154,8 +157,7 @@ def pace(name: str, data: str, options: Data, given: argparse.Namespace) -> floa
 def translated(generator: TrainedGenerator, sources: Tensor, seed: int, label: int | None = None) -> Tensor:
     """What a translator makes of sources, each with a z of its own."""
     given = {"source": sources} | ({} if label is None else {"label": label})
-    found = [made.cpu() for made in generator.tensors(len(sources), given=given, seed=seed)]
-    return torch.cat(found).clamp(-1, 1)
+    return torch.cat([made.cpu() for made in generator.tensors(len(sources), given=given, seed=seed)]).clamp(-1, 1)
 
 
 # -- reading label maps off photos ------------------------------------------------------------------------------------
@@ -188,11 +190,7 @@ class Segmenter(nn.Module):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """What each halving leaves."""
-        found = []
-        for part in self.down:
-            x = part(x)
-            found.append(x)
-        return found
+        return list(accumulate(self.down, lambda x, part: part(x), initial=x))[1:]
 
     def vectors(self, x: Tensor) -> Tensor:
         """(n, 128): the mean over positions of the innermost features."""
@@ -265,11 +263,11 @@ def one_answer(reader: Segmenter, pairs: Pairs, images: Tensor) -> dict[str, flo
     """Values of one answer to each test map."""
     wanted = classes(pairs.maps)
     found = torch.cat([reader(part).argmax(1) for part in images.split(32)])
-    counts = torch.bincount((wanted * len(COLOURS) + found).flatten(), minlength=len(COLOURS) ** 2)
-    table = counts.view(len(COLOURS), -1).double()
+    k = len(COLOURS)
+    table = torch.bincount((wanted * k + found).flatten(), minlength=k * k).view(k, k).double()
     right, union = table.diag(), table.sum(0) + table.sum(1) - table.diag()
     values = {
-        "pixels as asked": float((found == wanted).float().mean()),
+        "pixels as asked": float(right.sum() / table.sum()),
         "classes as asked": float((right / table.sum(1)).mean()),
         "class IoU": float((right / union.clamp_min(1)).mean()),
         "fd": frechet(vectors_of(reader, pairs.train_photos), vectors_of(reader, images)),
@@ -292,8 +290,7 @@ def show(pairs: Pairs, answers: Tensor, path: Path) -> None:
     encoding = ImageEncoding(Spec(tuple(pairs.photos.shape[1:])))
     cells = torch.cat([pairs.maps[:, None], answers, pairs.photos[:, None]], 1)[chosen]
     rows = [encoding.decode({"image": row}) for row in cells]
-    names = [f"answer {i + 1}" for i in range(answers.shape[1])] if answers.shape[1] > 1 else ["answer"]
-    save_picture(strip(rows, ["labels", *names, "photo"]), path)
+    save_picture(strip(rows, ["labels", *(f"answer {i + 1}" for i in range(answers.shape[1])), "photo"]), path)
 
 
 if __name__ == "__main__":
