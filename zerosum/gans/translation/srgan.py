@@ -1,4 +1,4 @@
-"""Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network (Ledig et al. 2017), CVPR.
+"""Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network (Ledig et al. 2017), arXiv:1609.04802.
 
 arXiv:1609.04802. G, SRResNet, enlarges photos that were made small bicubically. It first learns to be near their pixels
 (the pixel phase), which leaves textures smooth; then D, which tells photos from enlargements, and a distance of
