@@ -164,14 +164,18 @@ def plain(value: Any, name: Any) -> Plain:
     match value:
         case bool() | np.bool_():
             return bool(value)
+        case np.timedelta64():  # an integer in NumPy's eyes
+            return str(pd.Timedelta(value))
         case int() | np.integer():
             return int(value)
         case str():
             return str(value)
         case float() | np.floating():
             return float(value)
-        case datetime.date() | np.datetime64():
-            return str(value) if isinstance(value, np.datetime64) else value.isoformat()
+        case datetime.date():
+            return value.isoformat()
+        case np.datetime64():
+            return pd.Timestamp(value).isoformat()
         case decimal.Decimal() | uuid.UUID() | pd.Period() | pd.Timedelta() | datetime.timedelta():
             return str(value)
         case pd.Interval() if isinstance(value.left, int | float | np.number):
@@ -205,7 +209,7 @@ def take(values: Any, codes: np.ndarray) -> Any:
         return values.take(codes)
     if isinstance(values, np.ndarray):
         if is_object(values.dtype):
-            return as_objects(values.take(codes), codes < 0)
+            return as_objects(values.take(codes) if len(values) else None, codes < 0)
         return pd.Series(values).reindex(codes).to_numpy()
     return values.take(codes, allow_fill=True)
 

@@ -175,8 +175,9 @@ class Column:
         codes = codes[places]
         if strict and (unknown := (codes < 0) & ~missing).any():
             listed = ", ".join(map(repr, content.values[:10])) + (", ..." if len(content.values) > 10 else "")
+            value = plain(distinct[places[first(unknown) - 1]], self.name)
             raise BadData(
-                f"column {self.name!r} has the value {series.iloc[first(unknown) - 1]!r} in row {first(unknown)}, "
+                f"column {self.name!r} has the value {value!r} in row {first(unknown)}, "
                 f"which was not there when the encoding was fitted; it knows {listed}."
             )
         return np.where(codes < 0, self._absent, codes)

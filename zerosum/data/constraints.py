@@ -221,7 +221,8 @@ def _put(frame: pd.DataFrame, column: Column, values: np.ndarray) -> None:
         values = np.round(values, decimals)
     elif column.cells.measure != "float":
         values = np.rint(values).astype(np.int64) if values.dtype.kind == "f" else values
-    frame[column.name] = write(values, missing, column.cells, decimals)
+    made = write(values, missing, column.cells, decimals)
+    frame[column.name] = pd.Series(made, dtype=made.dtype)
 
 
 def check(frame: pd.DataFrame, constraint: Constraint, columns: Mapping[Name, Column]) -> None:

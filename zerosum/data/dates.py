@@ -53,7 +53,7 @@ def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
 def _written_so(texts: np.ndarray, form: str) -> np.ndarray:
     """Which texts are dates written in exactly this format: bool (n,)."""
     times = pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(form), errors="coerce")
-    good = times.notna().to_numpy()
+    good = times.notna().to_numpy(copy=True)
     if good.any():
         good[good] = spell(times[good], form) == texts[good]
     return good

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -61,7 +62,8 @@ def write_table(frame: pd.DataFrame, path: Path | str, dialect: Dialect | None =
     except (OSError, ValueError, TypeError) as error:
         raise BadFile(f"{path} cannot be written ({error}).") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def as_text(frame: pd.DataFrame, dialect: Dialect) -> str:

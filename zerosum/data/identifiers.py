@@ -14,7 +14,7 @@ from typing import Any, Literal
 from zerosum.core.errors import BadOption
 
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
-NAMED = re.compile(r"(^|[_\W])(id|uuid|guid|key)$|[a-z](ID|Id)$", re.IGNORECASE)
+NAMED = re.compile(r"(^|[_\W])((?i:id|uuid|guid|key))$|[a-z](ID|Id)$")
 """Names of columns that say that they identify."""
 ALPHABETS = (
     string.digits, string.digits + "abcdef", string.digits + "ABCDEF", string.ascii_lowercase, string.ascii_uppercase,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,8 @@ FEW = 20
 OFTEN = 5
 ENOUGH = 20
 """Rows below which nothing is taken for an identifier or for free text."""
+CODES = re.compile(r"(^|[_\W])(zip|post|postal)[ _-]?codes?$|^zip$|^plz$", re.IGNORECASE)
+"""Names of columns whose whole numbers are names of places."""
 WORDS = 6
 """Words a cell from which rarely repeated text is free text."""
 
@@ -37,7 +40,7 @@ def infer(series: pd.Series, missing: np.ndarray, cells: Cells, name: Any) -> tu
         return "constant", ""
     if isinstance(series.dtype, pd.CategoricalDtype):
         return ("ordinal" if series.dtype.ordered else "categorical"), ""
-    if cells.measure in ("time", "span"):
+    if cells.measure in ("time", "span") or isinstance(series.dtype, pd.PeriodDtype):
         return "datetime", ""
     if cells.measure != "none":
         return _of_numbers(present, distinct, cells, name), ""
@@ -56,6 +59,8 @@ def _of_numbers(present: pd.Series, distinct: Any, cells: Cells, name: Any) -> K
             return "identifier"
     if len(values) <= FEW and len(present) >= OFTEN * len(values):
         return "ordinal" if len(values) > 2 else "categorical"
+    if whole and CODES.search(str(name)) and len(present) >= OFTEN * len(values):
+        return "categorical"
     return "integer" if whole else "continuous"
 
 
@@ -63,14 +68,15 @@ def _of_texts(codes: np.ndarray, distinct: Any, name: Any) -> tuple[Kind, str]:
     texts = np.asarray(distinct, dtype=object)
     if form := date_format(texts, codes, name):
         return "datetime", form
-    _unmixed(texts, codes, name)
-    if len(texts) == len(codes) >= ENOUGH:
-        return ("identifier" if of_texts(texts.tolist()) else "text"), ""
-    if all(UUID.fullmatch(text) for text in texts[:100]) and len(texts) >= ENOUGH:
+    different = len(texts) == len(codes) >= ENOUGH
+    if different and of_texts(texts.tolist()):
         return "identifier", ""
+    if len(texts) >= ENOUGH and all(UUID.fullmatch(text) for text in texts):
+        return "identifier", ""
+    _unmixed(texts, codes, name)
     rare = len(texts) > max(50, len(codes) / 2)
     words = np.mean([text.count(" ") + 1 for text in texts[:1000]])
-    if rare or (words >= WORDS and len(texts) > max(50, len(codes) / 10)):
+    if different or rare or (words >= WORDS and len(texts) > max(50, len(codes) / 10)):
         return "text", ""
     return "categorical", ""
 

@@ -16,14 +16,28 @@ AT_MOST = 20_000
 """Rows that the points count as at most; more would keep Gaussians that hardly matter."""
 
 
+PRIOR = 1e-3
+"""The share of a column's variance that counts as one more row of each Gaussian."""
+
+
 def reduce(y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Means, counts and variances (POINTS,) of sorted values: of each distinct one, or else of equal shares."""
+    """Means, counts and variances (POINTS,) of sorted values: of each distinct one, or else of about equal shares.
+
+    A distinct value stands for those that were rounded to it: as far as halfway to the nearest other one.
+    """
     starts = np.flatnonzero(np.concatenate(([True], y[1:] != y[:-1])))
-    if len(starts) > POINTS:
-        starts = np.unique(np.linspace(0, len(y), POINTS + 1).astype(np.int64)[:-1])
+    rounded = np.zeros(len(starts))
+    if 1 < len(starts) <= POINTS:
+        gaps = np.diff(y[starts])
+        rounded = np.minimum(np.append(gaps, np.inf), np.insert(gaps, 0, np.inf)) ** 2 / 12
+    elif len(starts) > POINTS:
+        # Cuts at the widest gaps as well: else a share could lie in two clusters, and seem to be one between them.
+        gaps = np.argpartition(np.diff(y), -POINTS // 4)[-POINTS // 4 :] + 1
+        starts = np.union1d(np.linspace(0, len(y), POINTS * 3 // 4 + 1)[:-1].astype(np.int64), gaps)
     counts = np.diff(np.append(starts, len(y))).astype(np.float64)
     means = np.add.reduceat(y, starts) / counts
-    variances = np.maximum(np.add.reduceat((y - np.repeat(means, counts.astype(np.int64))) ** 2, starts) / counts, 0.0)
+    variances = np.add.reduceat((y - np.repeat(means, counts.astype(np.int64))) ** 2, starts) / counts
+    variances += rounded if len(rounded) == len(starts) else 0.0
     empty = POINTS - len(starts)
     return np.pad(means, (0, empty)), np.pad(counts, (0, empty)), np.pad(variances, (0, empty))
 
@@ -41,7 +55,7 @@ def fit_mixtures(
     counts = counts * np.minimum(1.0, AT_MOST / counts.sum(1, keepdims=True))
     total = counts.sum(1, keepdims=True)
     mean = (counts * x).sum(1, keepdims=True) / total
-    prior = np.maximum((counts * ((x - mean) ** 2 + within)).sum(1, keepdims=True) / total, 1e-12)
+    prior = PRIOR * np.maximum((counts * ((x - mean) ** 2 + within)).sum(1, keepdims=True) / total, 1e-12)
     shares = _near(x, counts, most)
     best = np.full(len(x), np.inf)
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [(np.empty(0),) * 3] * len(x)

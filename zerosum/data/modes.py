@@ -29,6 +29,10 @@ AT_ONCE = 64
 HEAVY = 20.0
 """Ratio of the range of 99.8 % of the values to that of the middle half above which tails are compressed (a normal
 distribution has 4.6, an exponential one 6.3)."""
+GROWTH = 1.5
+"""How much farther the outermost 0.9 % of the values must spread than the next 9 %, for a tail and not a second mode
+(an exponential distribution has 1)."""
+SHARES = (0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999)
 REACH = 4.0
 """Standard deviations that [-1, 1] spans to either side (section 4.2)."""
 
@@ -196,10 +200,11 @@ def _shape(values: np.ndarray, low: float, high: float) -> tuple[Modes, np.ndarr
 
 def _transform(values: np.ndarray, low: float, high: float) -> tuple[Literal["linear", "log", "asinh"], float, float]:
     """How the tails of sorted values are compressed: f, its centre and its scale."""
-    with np.errstate(over="ignore"):
-        bottom, first, middle, third, top = np.quantile(values, [0.001, 0.25, 0.5, 0.75, 0.999])
+    with np.errstate(over="ignore", invalid="ignore"):
+        bottom, low2, low1, first, middle, third, high1, high2, top = np.quantile(values, SHARES)
         iqr, spread = third - first, top - bottom
-    if not (0 < iqr < np.inf and HEAVY * iqr < spread < np.inf and max(-low, high) < 1e100 * iqr):
+        growing = top - high2 > GROWTH * (high2 - high1) or low2 - bottom > GROWTH * (low1 - low2)
+    if not growing or not (0 < iqr < np.inf and HEAVY * iqr < spread < np.inf and max(-low, high) < 1e100 * iqr):
         return "linear", 0.0, 1.0
     if low > 0 and top - middle > HEAVY / 4 * (middle - bottom):
         return "log", 0.0, 1.0

@@ -112,7 +112,9 @@ def _times(ticks: np.ndarray, missing: np.ndarray, cells: Cells) -> Any:
     nothing = np.where(missing, np.iinfo("int64").min, ticks)
     if cells.measure == "span":
         spans = pd.Series(nothing.view(f"timedelta64[{unit(cells)}]"))
-        return as_objects(spans.dt.to_pytimedelta(), missing) if cells.form else _cast(spans, cells)
+        if cells.form:
+            return as_objects([span.to_pytimedelta() if span is not pd.NaT else None for span in spans], missing)
+        return _cast(spans, cells)
     times = pd.Series(nothing.view(f"datetime64[{unit(cells)}]"))
     if cells.form == "date":
         return as_objects(times.dt.date.tolist(), missing)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.extras import require
 from zerosum.data.dialect import Dialect
-from zerosum.data.frames import as_frame, checked, from_arrow, is_frame
+from zerosum.data.frames import as_frame, checked, from_arrow
 from zerosum.data.options import Table
 from zerosum.data.sources import DATABASE, TEXT
 from zerosum.data.table_text import read_text
@@ -49,7 +49,7 @@ def read_table(source: Any, options: Table | None = None) -> Rows:
         >>> read_table("customers.csv").frame.dtypes
     """
     options = options or Table()
-    if is_frame(source):
+    if not isinstance(source, str | os.PathLike):
         return _frame(source)
     text = os.fspath(source)
     if DATABASE.match(text):
@@ -101,19 +101,11 @@ def _database(address: str, query: str | None) -> Rows:
             asked = f"SELECT * FROM {engine.dialect.identifier_preparer.quote(asked)}"
         with engine.connect() as connection:
             frame = pd.read_sql_query(sql.text(asked), connection)
-    except sql.exc.SQLAlchemyError as error:
+    except (sql.exc.SQLAlchemyError, pd.errors.DatabaseError) as error:
         raise BadData(f"{_hidden(address)} did not answer to {query!r}: {_reason(error)}.") from error
     finally:
         engine.dispose()
-    return Rows(engine.url.database or "database", checked(_whole(frame), f"the answer of {_hidden(address)}"))
-
-
-def _whole(frame: pd.DataFrame) -> pd.DataFrame:
-    """Columns of Python objects as what they hold, where that is one type."""
-    frame = frame.convert_dtypes(
-        convert_string=False, convert_floating=False, convert_integer=False, convert_boolean=False
-    )
-    return frame.infer_objects()
+    return Rows(engine.url.database or "database", checked(frame.infer_objects(), f"the answer of {_hidden(address)}"))
 
 
 def _hidden(address: str) -> str:
@@ -122,4 +114,5 @@ def _hidden(address: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    """What went wrong, without the driver's further words."""
+    return " ".join(str(getattr(error, "orig", None) or error).partition("\n[")[0].split())[:300]

@@ -248,7 +248,8 @@ class TableEncoding:
             own = places[:, scalar] if column.scalar else None
             chosen = codes[:, choice] if column.choices else None
             scalar, choice = scalar + column.scalar, choice + (column.choices > 0)
-            cells[column.name] = column.decode(len(places), own, chosen, seed, clip)
+            made = column.decode(len(places), own, chosen, seed, clip)
+            cells[column.name] = pd.Series(made, dtype=made.dtype)  # else pandas takes objects that are text for "str"
         frame = pd.DataFrame(cells)
         for constraint in self.constraints:
             repair(frame, constraint, self.by_name)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from zerosum.core.errors import BadOption
+from zerosum.data.cells import recognise
 from zerosum.data.options import Data, Table
 from zerosum.data.report import Report
 from zerosum.data.spec import Batch, Dataset
@@ -141,7 +142,7 @@ def load_table(source: Any, options: Data) -> Dataset:
         wrong = next(name for name in vars(own) if getattr(own, name) != getattr(Data(), name))
         raise BadOption(f"--data.{wrong.replace('_', '-')} is for images; {_name(source)} is a table.")
     rows = read_table(source, options.table)
-    hashes = pd.util.hash_pandas_object(rows.frame, index=False).to_numpy().astype(">u8")
+    hashes = row_hashes(rows.frame.drop(columns=[name for name in options.table.drop if name in rows.frame]))
     if repeated := len(hashes) - len(np.unique(hashes)):
         rows.notes.append(f"{repeated:,} rows are equal to earlier ones; kept")
     digests = [value.tobytes() for value in hashes]
@@ -164,6 +165,16 @@ def load_table(source: Any, options: Data) -> Dataset:
         notes=report.notes,
         report=report,
     )
+
+
+def row_hashes(frame: pd.DataFrame) -> np.ndarray:
+    """A hash of each row's content: uint64 (n,), the highest byte first. Raises BadData for cells that have none."""
+    try:
+        return pd.util.hash_pandas_object(frame, index=False).to_numpy().astype(">u8")
+    except TypeError:
+        for name in frame.columns:
+            recognise(frame[name], name)  # says which column it is
+        raise
 
 
 def _name(source: Any) -> str:

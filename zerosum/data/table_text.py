@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from zerosum.core.errors import BadData
+from zerosum.core.errors import BadData, BadOption
 from zerosum.data.dialect import Dialect
 from zerosum.data.frames import MOST_COLUMNS, refuse_repeated
 
@@ -48,6 +48,7 @@ def read_text(
         header: whether the first line has the names of the columns; else they are called "1", "2" ...
 
     Raises:
+        BadOption: no such encoding.
         BadData: the file is no text, or no table: the message names the line or the column.
     """
     content = _content(path, encoding)
@@ -98,7 +99,7 @@ def _recoded(content: bytes, encoding: str, path: Path) -> bytes:
     try:
         return content.decode(encoding).encode()
     except LookupError as error:
-        raise BadData(f"--data.encoding {encoding}: there is no such encoding.") from error
+        raise BadOption(f"--data.encoding {encoding}: there is no such encoding.") from error
     except UnicodeError as error:
         line = content.count(b"\n", 0, getattr(error, "start", 0)) + 1
         raise BadData(
