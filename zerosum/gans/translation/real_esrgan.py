@@ -1,6 +1,6 @@
 """Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data (Wang et al. 2021), arXiv:2107.10833.
 
-arXiv:2107.10833. ESRGAN's G learns to restore what was blurred, made small, noisy and pressed as JPEG, all of it twice,
+ESRGAN's G learns to restore what was blurred, made small, noisy and pressed as JPEG, all of it twice,
 at random (second-order degradation, section 3.2); D, a U-Net with spectral normalisation, judges each pixel. G first
 learns to be near the pixels; the translator has the moving average of its weights.
 

@@ -1,6 +1,6 @@
 """Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial Network (Ledig et al. 2017), arXiv:1609.04802.
 
-arXiv:1609.04802. G, SRResNet, enlarges photos that were made small bicubically. It first learns to be near their pixels
+G, SRResNet, enlarges photos that were made small bicubically. It first learns to be near their pixels
 (the pixel phase), which leaves textures smooth; then D, which tells photos from enlargements, and a distance of
 features make them look real (the game). The features are VGG-19's where `--vgg` names its weights, else those of a small
 network that learns between the two phases, without labels, to tell patches of the training photos from each other.
