@@ -172,7 +172,7 @@ def test_unique_values() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ("start <= ende", "'ende' is compared with column 'start', which holds dates"),
+        ("start <= until", "'until' is compared with column 'start', which holds dates"),
         ("age", "--data.constraints 'age' is not understood; write it as 0 <= age <= 120"),
         ("age = 3", "is not understood"),
         ("salary > 3", "there is no column 'salary'"),
