@@ -356,7 +356,8 @@ def _descend(
 ) -> None:
     """One-cycle training of stack and head in place, with AdamW."""
     size = min(size, len(patches))
-    steps, order = math.ceil(samples / size), torch.empty(0, dtype=torch.int64)
+    # The schedule needs more than four steps to rise and fall in.
+    steps, order = max(math.ceil(samples / size), 5), torch.empty(0, dtype=torch.int64)
     optimizer = torch.optim.AdamW([*stack.parameters(), *head.parameters()], lr=1e-2, weight_decay=5e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=steps, pct_start=0.25)
     for _ in range(steps):
