@@ -180,3 +180,13 @@ def test_compact_rows_are_small() -> None:
     own = store(2000)
     assert own.choices.dtype == torch.int16
     assert own.scalars.nbytes + own.choices.nbytes <= len(own) * (4 * 2 + 2 * 4)
+
+
+def test_rows_without_a_category() -> None:
+    frame = pd.DataFrame({"x": np.arange(40.0) / 7, "c": ["a", "b"] * 20})
+    encoding = TableEncoding.fit(frame)
+    own = TableStore(encoding, *encoding.compact(frame.assign(c=["a", "b", "new", "b"] * 10), strict=False))
+    choice, category = encoding.category("c", "b")
+    assert own.counts[choice].tolist() == [10, 20]
+    found = own.matching(torch.full((200,), choice), torch.full((200,), category), torch.rand(200))
+    assert (found % 2 == 1).all() and len(found.unique()) > 15

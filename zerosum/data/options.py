@@ -23,7 +23,7 @@ class Table:
 
     kinds: tuple[str, ...] = ()
     """Tables: what columns are, such as age=continuous zip=categorical, where that is not to be found out: continuous,
-    integer, categorical, ordinal, boolean, datetime (datetime:%%d/%%m/%%Y), identifier, text (left out), constant."""
+    integer, categorical, ordinal, boolean, datetime (datetime:%d/%m/%Y), identifier, text (left out), constant."""
     drop: tuple[str, ...] = ()
     """Tables: columns to leave out."""
     constraints: tuple[str, ...] = ()

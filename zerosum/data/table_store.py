@@ -73,10 +73,11 @@ class TableStore:
 
     @cached_property
     def counts(self) -> tuple[Tensor, ...]:
-        """Of each choice how often its categories occur: int64 (categories,), on the CPU."""
+        """Of each choice how often its categories occur: int64 (categories,), on the CPU. -1 (none) does not count."""
+        made = (self.choices[:, j].cpu().to(torch.int64) for j in range(self.choices.shape[1]))
+        blocks = self.encoding.layout.choices
         return tuple(
-            torch.bincount(self.choices[:, j].cpu().to(torch.int64).clamp_min(0), minlength=block.size)
-            for j, block in enumerate(self.encoding.layout.choices)
+            torch.bincount(own[own >= 0], minlength=block.size) for own, block in zip(made, blocks, strict=True)
         )
 
     def frequencies(self, choice: int, log: bool = False) -> Tensor:
@@ -100,7 +101,9 @@ class TableStore:
         for j in range(len(self.counts)):
             order[j] = torch.argsort(self.choices[:, j].cpu(), stable=True).to(torch.int32)
         counts = torch.cat([*self.counts, torch.zeros(0, dtype=torch.int64)])
-        begins = torch.cat([*(count.cumsum(0) - count for count in self.counts), torch.zeros(0, dtype=torch.int64)])
+        # Rows of -1 come first in the order.
+        own = (len(self) - count.sum() + count.cumsum(0) - count for count in self.counts)
+        begins = torch.cat([*own, torch.zeros(0, dtype=torch.int64)])
         return order, begins, counts
 
     def matching(self, choice: Tensor, category: Tensor, u: Tensor) -> Tensor:

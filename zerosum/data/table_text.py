@@ -195,6 +195,7 @@ def _typed(cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str)
     if not pc.any(pc.match_substring_regex(texts, ZEROS)).as_py():
         for kind in (pa.int64(), pa.float64()):
             try:
+                numbers.slice(0, 1000).cast(kind)  # to fail early: it takes as long as to succeed
                 values = numbers.cast(kind)
             except pa.ArrowInvalid:
                 continue
