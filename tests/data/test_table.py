@@ -83,10 +83,12 @@ def test_types_of_text(tmp_path: Path) -> None:
 
 
 def test_text_is_written_as_it_was_read(tmp_path: Path) -> None:
-    for text in (GOOD, GOOD.replace(",", ";").replace(".", ","), GOOD.replace(",", "\t")):
+    shortest = "x,y\n1.5,1.50\n2,2.00\n-0.25,3.00\n"
+    for text in (GOOD, GOOD.replace(",", ";").replace(".", ","), GOOD.replace(",", "\t"), shortest):
         rows = read_table(written(tmp_path, text))
         write_table(rows.frame, tmp_path / "b.csv", rows.dialect)
         assert (tmp_path / "b.csv").read_text(encoding="utf-8") == text
+    rows = read_table(written(tmp_path, GOOD))
     write_table(rows.frame, tmp_path / "b.tsv.gz")
     assert read_table(tmp_path / "b.tsv.gz").frame.equals(rows.frame)
     headless = read_table(written(tmp_path, "1,2\n3,4\n"), Table(headless=True))

@@ -27,7 +27,8 @@ class Dialect:
     separator: str = ","
     decimal: str = "."
     digits: tuple[tuple[str, int], ...] = ()
-    """Columns whose numbers all have this many digits after the point, zeros at the end as well."""
+    """Columns whose numbers all have this many digits after the point, zeros at the end as well; 0: as many as it
+    takes, so that 2.0 is written 2."""
     header: bool = True
 
 
@@ -74,7 +75,10 @@ def as_text(frame: pd.DataFrame, dialect: Dialect) -> str:
         if str(name) in digits:
             missing = absent(frame[name])
             values = frame[name].to_numpy(dtype="float64", na_value=np.nan)
-            texts = np.char.mod(f"%.{digits[str(name)]}f", values).astype(object)
+            if digits[str(name)]:
+                texts = np.char.mod(f"%.{digits[str(name)]}f", values).astype(object)
+            else:
+                texts = np.array([repr(value).removesuffix(".0") for value in values.tolist()], dtype=object)
             if dialect.decimal != ".":
                 texts = np.array([text.replace(".", dialect.decimal) for text in texts], dtype=object)
             texts[missing] = None

@@ -12,6 +12,7 @@ import io
 import re
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -64,7 +65,7 @@ def read_text(
     for name in table.column_names:
         series, own, comma, note = _typed(table[name], markers, separator, name)
         columns[name] = series
-        digits += [(name, own)] if own else []
+        digits += [(name, own)] if own is not None else []
         commas |= comma
         notes += [note] if note else []
         table = table.drop_columns([name])  # gives its memory back before the next is converted
@@ -177,9 +178,11 @@ def _parse(content: bytes, separator: str, names: list[str], header: bool, path:
     return table.slice(1) if header else table
 
 
-def _typed(cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str) -> tuple[pd.Series, int, bool, str]:
-    """A column of text as what it holds; the digits after the point that all its numbers have; whether the decimal sign
-    is a comma; and a note.
+def _typed(
+    cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str
+) -> tuple[pd.Series, int | None, bool, str]:
+    """A column of text as what it holds; the digits after the point that its numbers have, as `Dialect` counts them
+    (None: no habit); whether the decimal sign is a comma; and a note.
     """
     trimmed = pc.utf8_trim_whitespace(cells)
     lost = pc.is_in(trimmed, value_set=markers)
@@ -189,7 +192,7 @@ def _typed(cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str)
         note = f"{name}: {named:,} cells with {', '.join(map(repr, kinds))} are missing"
     texts = pc.if_else(lost, pa.scalar(None, pa.string()), trimmed)
     if texts.null_count == len(texts):
-        return pd.Series([None] * len(texts), dtype=object), 0, False, note
+        return pd.Series([None] * len(texts), dtype=object), None, False, note
     comma = separator != "," and _all(texts, COMMA) and bool(pc.any(pc.match_substring(texts, ",")).as_py())
     numbers = pc.replace_substring(texts, ",", ".") if comma else texts
     if not pc.any(pc.match_substring_regex(texts, ZEROS)).as_py():
@@ -201,18 +204,13 @@ def _typed(cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str)
                 continue
             if kind == pa.float64() and _all(texts, r"^[+-]?[0-9]+$"):
                 break  # whole numbers beyond 64 bits, which floats would round: names
-            digits = 0 if kind == pa.int64() else _digits(numbers)
-            mapper = {pa.int64(): pd.Int64Dtype()}.get if values.null_count and kind == pa.int64() else None
+            digits = None if kind == pa.int64() else _digits(numbers)
+            mapper: Any = {pa.int64(): pd.Int64Dtype()}.get if values.null_count and kind == pa.int64() else None
             return values.to_pandas(types_mapper=mapper), digits, comma, note
     if _all(texts, "^(True|False)$"):
-        truth = pc.equal(texts, "True")
-        return (
-            truth.to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get if texts.null_count else None),
-            0,
-            False,
-            note,
-        )
-    return pc.if_else(lost, pa.scalar(None, pa.string()), cells).to_pandas(), 0, False, note
+        mapper = {pa.bool_(): pd.BooleanDtype()}.get if texts.null_count else None
+        return pc.equal(texts, "True").to_pandas(types_mapper=mapper), None, False, note
+    return pc.if_else(lost, pa.scalar(None, pa.string()), cells).to_pandas(), None, False, note
 
 
 def _all(texts: pa.ChunkedArray, pattern: str) -> bool:
@@ -220,9 +218,10 @@ def _all(texts: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
 
 
-def _digits(texts: pa.ChunkedArray) -> int:
-    """How many digits after the point all numbers have; 0: they differ, or some have an exponent."""
+def _digits(texts: pa.ChunkedArray) -> int | None:
+    """How many digits after the point all numbers have; 0: some have no point; None: neither."""
     lengths = pc.utf8_length(pc.replace_substring_regex(texts, r"^[+-]?[0-9]*\.", ""))
     span = pc.min_max(lengths).as_py()
-    fixed = span["min"] == span["max"] and _all(texts, r"^[+-]?[0-9]*\.[0-9]+$")
-    return int(span["min"]) if fixed else 0
+    if span["min"] == span["max"] and _all(texts, r"^[+-]?[0-9]*\.[0-9]+$"):
+        return int(span["min"])
+    return 0 if bool(pc.any(pc.match_substring_regex(texts, "^[+-]?[0-9]+$")).as_py()) else None
