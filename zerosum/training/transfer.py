@@ -315,6 +315,8 @@ def layers(game: Game) -> list[list[nn.Module]]:
         moments = [used.moments[id(p)] for p in unit.parameters() if id(p) in used.moments]
         if moments:
             first[unit] = min(moments)
+    if not first:  # of a D that joins later on, in the order in which it was made
+        first = {unit: moment for moment, unit in enumerate(_units(D))}
     order: list[list[nn.Module]] = []
     for unit in sorted(first, key=first.__getitem__):
         if order and all(parameter.dim() <= 1 for parameter in unit.parameters()):

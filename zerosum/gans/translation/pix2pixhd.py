@@ -214,10 +214,13 @@ class Pix2PixHD(Translation):
         return [*coarse, Phase("fine", config.rounds, self.round, enter=self.join)]
 
     def join(self) -> None:
-        """The enhancer is put around the global generator; discriminators of the sizes known begin as they were."""
+        """The enhancer is put around the global generator; discriminators of the sizes known begin as they were, unless
+        layers are frozen, which know more.
+        """
         self.G.fine.fill_(True)
-        for D, known in zip(self.D.scales[-len(self.D_coarse.scales) :], self.D_coarse.scales, strict=True):
-            D.load_state_dict(known.state_dict())
+        if not self.discriminator.frozen:
+            for D, known in zip(self.D.scales[-len(self.D_coarse.scales) :], self.D_coarse.scales, strict=True):
+                D.load_state_dict(known.state_dict())
         for player in self.players.values():
             player.reset()
 
