@@ -141,7 +141,7 @@ def dry_run(command: Command) -> tuple[dict[str, Any], str]:
     dataset = _dataset(command)
     command, game, said = _begun(command, dataset)
     accelerator, _, _ = requested(command.run.devices)
-    arena = open_arena(accelerator, command.run.precision, None, game.convolutional)
+    arena = open_arena(accelerator, command.run.precision, None, game.narrow)
     command, said = _fitted(command, dataset, game, arena, said)
     return to_json(command) | said, _told(said)
 
@@ -332,7 +332,7 @@ def _arena(command: Command, game: Any) -> Arena:
     run = dataclasses.replace(command.run, micro_batch=None)
     for phase in game.phases():
         equal_share(run.batch(game, phase), processes * machines)
-    return open_arena(command.run.devices, command.run.precision, None, game.convolutional)
+    return open_arena(command.run.devices, command.run.precision, None, game.narrow)
 
 
 def _fitted(

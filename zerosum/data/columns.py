@@ -34,6 +34,11 @@ class Numbers:
     decimals: int | None = None
     """Digits after the point that floats are rounded to (-2: to hundreds); None: not rounded."""
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """The lowest and the highest value that was seen when fitting, in the unit that cells are read in."""
+        return self.origin + self.step * self.modes.low, self.origin + self.step * self.modes.high
+
 
 @dataclass(frozen=True)
 class Categories:

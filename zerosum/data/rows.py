@@ -38,6 +38,19 @@ class Layout:
         return torch.tensor(scalars, dtype=torch.int64), torch.tensor(choices, dtype=torch.int64)
 
     @cached_property
+    def discrete(self) -> tuple[int, ...]:
+        """Which choices are columns of categories (and not modes): what can be asked of a generator."""
+        return tuple(j for j, block in enumerate(self.choices) if block.discrete)
+
+    @cached_property
+    def conditions(self) -> Tensor:
+        """Where the categories of the discrete choices are in a row: int64 (k,), CPU. A condition is a vector of k
+        numbers: 1 at each category that is asked for.
+        """
+        pieces = [torch.arange(self.choices[j].size) + self.starts[1][j] for j in self.discrete]
+        return torch.cat([*pieces, torch.zeros(0, dtype=torch.int64)])
+
+    @cached_property
     def offsets(self) -> Tensor:
         """Where the categories of each choice begin among those of all choices: int64 (c,), CPU."""
         sizes = torch.tensor([block.size for block in self.choices], dtype=torch.int64)

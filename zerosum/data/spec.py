@@ -58,6 +58,11 @@ class Spec:
     """What an encoded row of a table is made of, from left to right."""
 
     @property
+    def key(self) -> str:
+        """The name that batches carry samples under."""
+        return "row" if self.kind == "table" else "image"
+
+    @property
     def slices(self) -> tuple[slice, ...]:
         """Where each block is in the row."""
         ends = list(itertools.accumulate(block.size for block in self.blocks))

@@ -47,16 +47,16 @@ class Probe:
     """
 
     def __init__(self, training: Training):
-        data = training.dataset
+        data, key = training.dataset, training.dataset.spec.key
         part = min(1.0, PIXELS / (SAMPLES * math.prod(data.spec.shape)))
         n = max(FEWEST, round(SAMPLES * part))
         self.train = fixed(data.train, n, "train")
         self.held_out = fixed(data.test, n, "test") if data.test is not None and len(data.test) else None
         self.n = min(n, len(data.train))
         chosen = permutation(len(data.train), "health", "search")[: max(FEWEST_SEARCHED, round(SEARCHED * part))]
-        self.searched = torch.cat([compact(data.train.fetch(piece)["image"]) for piece in chosen.split(256)])
-        held_out = compact(self.held_out["image"]) if self.held_out is not None else torch.empty(0)
-        self.real = held_out if len(held_out) >= FEWEST else compact(self.train["image"])
+        self.searched = torch.cat([compact(data.train.fetch(piece)[key]) for piece in chosen.split(256)])
+        held_out = compact(self.held_out[key]) if self.held_out is not None else torch.empty(0)
+        self.real = held_out if len(held_out) >= FEWEST else compact(self.train[key])
         self.copied_real = copied(held_out, self.searched) if len(held_out) else None
         self.sizes = {"train": self.n, "held_out": len(held_out), "generated": self.n}
 
@@ -85,7 +85,7 @@ class Probe:
             if isinstance(generator, Translator) and training.dataset.test is not None:
                 generator.ask(training.dataset.test)  # what it makes of training sources may well be training samples
             images = torch.cat(list(generator.tensors(self.n, seed=derive("health") % 2**31)))
-            fake: Batch = {"image": images}
+            fake: Batch = {training.dataset.spec.key: images}
             label = generator.labels(self.n, seed=derive("health") % 2**31)
             if label is not None:
                 fake["label"] = label
@@ -146,7 +146,7 @@ def critique(training: Training, batch: Batch) -> Tensor | None:
     it).
     """
     placed = training.arena.place(batch)
-    pieces = -(-len(batch["image"]) // training.game.batch_size)
+    pieces = -(-len(next(iter(batch.values()))) // training.game.batch_size)
     split = {name: value.tensor_split(pieces) for name, value in placed.items()}
     found = []
     for index in range(pieces):

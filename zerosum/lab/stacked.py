@@ -123,7 +123,7 @@ def play(
     scores, curves, grid, facts, began = [], [], None, {}, time.perf_counter()
     for index, seed in enumerate(seeds):
         game, config = build(system, dataset.spec, protocol, seed)
-        arena = open_arena(convolutional=game.convolutional)
+        arena = open_arena(narrow=game.narrow)
         total = protocol.rounds * protocol.batch_size
         run = Run(
             seed=seed, minutes=protocol.minutes, keep=1, on_illness="warn",

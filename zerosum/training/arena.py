@@ -131,7 +131,7 @@ def requested(devices: str) -> tuple[str, int, int]:
 
 
 def open_arena(
-    devices: str = "auto", precision: str = "auto", micro_batch: int | None = None, convolutional: bool = True
+    devices: str = "auto", precision: str = "auto", micro_batch: int | None = None, narrow: bool = True
 ) -> Arena:
     """Start the processes (through Lightning Fabric) and choose device and precision.
 
@@ -139,7 +139,7 @@ def open_arena(
         devices: "auto", "cpu", "cuda", "mps", each also with a count ("cuda:4", "cpu:2"), or a bare count.
         precision: "auto" (bf16 where processor and networks gain from it), "fp32" or "bf16".
         micro_batch: samples per process put through a network at once.
-        convolutional: whether the networks convolve; "auto" keeps the others in fp32, where bf16 gains nothing.
+        narrow: whether the networks gain from bf16 (`Game.narrow`); "auto" keeps the others in fp32.
     """
     from lightning_fabric import Fabric
 
@@ -154,7 +154,7 @@ def open_arena(
     if fabric.device.type == "cuda":
         torch.backends.cudnn.deterministic = True  # or a resumed run would not be the same run
     if precision == "auto":
-        precision = "bf16" if convolutional and has_bf16(fabric.device) else "fp32"
+        precision = "bf16" if narrow and has_bf16(fabric.device) else "fp32"
     return Arena(fabric.device, fabric.global_rank, fabric.world_size, precision, micro_batch, fabric)
 
 

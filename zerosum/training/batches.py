@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,7 @@ class Batches:
         arena: device, rank and number of processes.
         samples: how many samples were shown before.
         flip: mirror half of the images.
+        order: which samples come, and what comes with them; by default all of them, shuffled, epoch after epoch.
     """
 
     def __init__(
@@ -49,12 +52,13 @@ class Batches:
         arena: Arena,
         samples: int = 0,
         flip: bool = False,
+        order: Order | None = None,
     ):
         equal_share(batch_size, arena.world)
         self.store, self.noise, self.seed, self.arena = store, noise, seed, arena
         self.batch_size, self.samples, self.flip = batch_size, samples, flip
-        self.order = Order(len(store), seed)
-        self.beside = Order(len(store.source), (*seed, "source")) if isinstance(store, Unpaired) else None
+        self.order: Order = order or Shuffled(len(store), seed)
+        self.beside = Shuffled(len(store.source), (*seed, "source")) if isinstance(store, Unpaired) else None
         self._ahead: Batch | None = None
 
     def __iter__(self) -> Batches:
@@ -88,6 +92,8 @@ class Batches:
             beside = self.beside(start, self.batch_size)[mine]
             sources = self.store.source.fetch(beside, self._flips("flip source", start))
             batch["source"] = self.arena.place(sources)["image"]
+        beside = self.order.beside(start, self.batch_size)
+        batch |= self.arena.place({name: value[mine] for name, value in beside.items()})
         draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
         for name, latent in self.noise.items():
             batch[name] = latent.draw(self.batch_size, draw)[mine]
@@ -101,15 +107,27 @@ class Batches:
         return torch.rand(self.batch_size, generator=draw)[self._mine()] < 0.5
 
 
-class Order:
-    """The endless stream of shuffled samples: each epoch in an order of its own."""
+class Order(Protocol):
+    """An endless stream of samples. What is at a position of it depends on the position alone."""
+
+    def __call__(self, start: int, count: int) -> Tensor:
+        """Indices int64 (count,), CPU, of the samples at positions start, start + 1, ... of the stream."""
+        ...
+
+    def beside(self, start: int, count: int) -> Batch:
+        """What comes with these samples, besides what the store has of them."""
+        ...
+
+
+class Shuffled:
+    """All samples, each epoch in an order of its own."""
 
     def __init__(self, n: int, seed: tuple[int | str, ...]):
         self.n, self.seed = n, seed
         self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def __call__(self, start: int, count: int) -> Tensor:
-        """Indices (count,) of the samples at positions start, start + 1, ... of the stream."""
+        """Indices (count,)."""
         pieces = []
         while count:
             epoch, offset = divmod(start, self.n)
@@ -119,3 +137,7 @@ class Order:
             pieces.append(piece)
             start, count = start + len(piece), count - len(piece)
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+
+    def beside(self, start: int, count: int) -> Batch:
+        """Nothing."""
+        return {}

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.core.settings import Auto
-from zerosum.data.spec import Batch, Spec
+from zerosum.data.spec import Batch, Spec, Store
 from zerosum.training.arena import Arena
 from zerosum.training.augmentation import Augment, Augmentation
 from zerosum.training.automatic import explained
+from zerosum.training.batches import Order, Shuffled
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.player import Player
 
@@ -93,6 +94,15 @@ class Game(nn.Module):
         """What every batch brings, besides data, drawn anew for each sample: by default z."""
         return {"z": self.latent}
 
+    def meet(self, store: Store) -> None:
+        """Called once before the first round, and before a checkpoint is read: take from the training samples what the
+        game has to know of all of them, as buffers. By default nothing.
+        """
+
+    def order(self, store: Store, seed: tuple[int | str, ...]) -> Order:
+        """In which order the training samples come; by default shuffled, epoch after epoch."""
+        return Shuffled(len(store), seed)
+
     def trained(self) -> TrainedGenerator:
         """The artifact, from copies of the moving averages; by default of `self.G`."""
         return TrainedGenerator(
@@ -152,6 +162,11 @@ class Game(nn.Module):
     def convolutional(self) -> bool:
         """Whether any network convolves."""
         return any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in self.modules())
+
+    @property
+    def narrow(self) -> bool:
+        """Whether its networks gain from bf16: convolutions do, and the wide linear layers that rows of tables meet."""
+        return self.convolutional or self.spec.kind == "table"
 
     @property
     def total_rounds(self) -> int:

@@ -198,6 +198,7 @@ def train(
     arena = arena or Arena()
     arena.micro_batch = None if run.micro_batch == "auto" else run.micro_batch  # refused by Run.batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
+    game.meet(training.dataset.train)
     said = _restore(training)
     with _signals() as caught:
         try:
@@ -384,6 +385,7 @@ def _continue_from(training: Training, progress: dict[str, Any]) -> None:
         arena=arena,
         samples=arena.samples,
         flip=training.dataset.flip,
+        order=game.order(training.dataset.train, (training.run.seed, training.attempt)),
     )
 
 

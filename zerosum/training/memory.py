@@ -74,9 +74,11 @@ def course(game: Game, dataset: Dataset, arena: Arena, samples: int) -> list[int
             scratch.augment_with(game.augmentation.settings)
         scratch.seat(own)
         scratch.train()
+        scratch.meet(dataset.train)
         batches = Batches(
-            dataset.train, batch_size=samples, noise=scratch.noise(), seed=("memory",), arena=own, flip=dataset.flip
-        )
+            dataset.train, batch_size=samples, noise=scratch.noise(), seed=("memory",), arena=own, flip=dataset.flip,
+            order=scratch.order(dataset.train, ("memory",)),
+        )  # fmt: skip
         for phase in scratch.phases():
             phase.enter()
             scratch.turn(phase, batches)

@@ -21,6 +21,8 @@ class Adam:
     """Decay rates of the first and second moment."""
     eps: float = 1e-8
     """Added to the denominator."""
+    decay: float = 0.0
+    """Added to each gradient: the weight times this."""
 
     def lazily(self, every: int) -> Adam:
         """Corrected for a regulariser that joins only each `every`-th step (StyleGAN2, appendix B): rate and betas to
@@ -33,7 +35,11 @@ class Adam:
         """The torch optimizer, fused where the device has it."""
         parameters = list(parameters)
         fused = all(p.device.type in ("cpu", "cuda", "mps") and p.is_floating_point() for p in parameters)
-        return _made(lambda: torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, eps=self.eps, fused=fused))
+        return _made(
+            lambda: torch.optim.Adam(
+                parameters, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.decay, fused=fused
+            )
+        )
 
 
 @dataclass(frozen=True)

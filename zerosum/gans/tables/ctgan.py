@@ -1,0 +1,120 @@
+"""Modeling Tabular Data using Conditional GAN (Xu et al. 2019), arXiv:1907.00503.
+
+Rows of mixed columns: numbers as a place within a mode of a mixture (section 4.2), categories as one-hots. G is asked
+for one category of one column at a time, rare ones more often than they occur, so that none is forgotten (section 4.3);
+the critic judges ten rows at once, as PacGAN does, and is trained as WGAN-GP's. Unconditional samples ask for
+categories as often as they occur.
+
+Deviations: one batch serves both players. Numbers leave G in full precision where the rest is computed in bf16. Numbers
+may also have modes that are a single value or a tail (`zerosum.data.modes`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zerosum.core.latents import Latent, Normal, Uniform
+from zerosum.data.spec import Batch
+from zerosum.networks.tabular import Critic, Generator
+from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g
+from zerosum.objectives.penalties import gradient_penalty
+from zerosum.training.batches import Batches
+from zerosum.training.optimizers import Adam
+from zerosum.training.player import Losses, Player
+from zerosum.training.tabular import Tabular
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of CTGAN."""
+
+    epochs: int = 300
+    """Epochs, in each of which as many rows are shown as the data has (section 5.1)."""
+    batch_size: int = 500
+    """Rows a batch (section 5.1)."""
+    latent: int = 128
+    """Components of z, standard normal (section 4.4)."""
+    hidden: int = 256
+    """Units of each of the two hidden layers of G and of the critic (section 4.4)."""
+    pack: int = 10
+    """Rows that the critic judges together (section 4.4)."""
+    penalty: float = 10.0
+    """Weight of the gradient penalty (Gulrajani et al. 2017)."""
+    temperature: float = 0.2
+    """Of the Gumbel softmax (section 4.4)."""
+    dropout: float = 0.5
+    """Share of the critic's hidden units dropped (section 4.4)."""
+    critic_steps: int = 1
+    """Steps of the critic for one of G."""
+    adam: Adam = Adam(2e-4, (0.5, 0.9), decay=1e-6)
+    """Both players' optimizer (section 5.1: a learning rate of 2e-4)."""
+    ema_half_life: float | None = None
+    """Half-life of the generator's moving average, in rows; None: off, as in the paper."""
+
+
+PRESETS = {
+    "laptop": Config(epochs=30),
+}
+
+
+class CTGAN(Tabular):
+    """The critic tells packs of real rows from packs of generated ones, both of categories that were asked for."""
+
+    Config = Config
+    undecided = None
+
+    def build(self) -> None:
+        """Networks and players."""
+        config = self.config
+        layout = self.prepared("ctgan", config.pack)
+        self.latent = Normal(config.latent)
+        self.G = Generator(config.latent, self.spec, hidden=config.hidden)
+        inputs = self.spec.shape[0] + len(layout.conditions)
+        self.D = Critic(inputs, hidden=config.hidden, pack=config.pack, dropout=config.dropout)
+        self.critic = Player(self.D, optimizer=config.adam)
+        self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
+
+    def noise(self) -> dict[str, Latent]:
+        """z, and where between real and generated packs the penalty is taken."""
+        return {"z": self.latent, "mix": Uniform(1, 0.0, 1.0)}
+
+    def round(self, batches: Batches) -> None:
+        """Steps of the critic, one of G (algorithm 1)."""
+        for _ in range(self.config.critic_steps):
+            batch = next(batches)
+            self.critic.step(self.critic_loss, batch)
+        self.generator.step(self.generator_loss, batch)
+
+    def packed(self, rows: Tensor, condition: Tensor) -> Tensor:
+        """Rows (n, d) with their conditions (n, k), side by side: (n / pack, pack (d + k))."""
+        joined = torch.cat([rows, condition], 1)
+        return joined.view(-1, self.config.pack * joined.shape[1])
+
+    def critic_loss(self, batch: Batch) -> Losses:
+        """D(G(z)) - D(x) + lambda (||grad D(x^)|| - 1)^2, of packs."""
+        condition = self.condition(batch)
+        made = self.blocks.gumbel(self.G(batch["z"], condition), self.config.temperature)
+        real, fake = self.packed(batch["row"], condition), self.packed(made, condition)
+        penalty = gradient_penalty(self.D, real, fake, batch["mix"][:: self.config.pack])
+        return {"adversarial": wasserstein_d(self.D(real), self.D(fake)), "penalty": self.config.penalty * penalty}
+
+    def generator_loss(self, batch: Batch) -> Losses:
+        """-D(G(z)), and the cross-entropy of the category that was asked for (section 4.3)."""
+        condition = self.condition(batch)
+        logits = self.G(batch["z"], condition)
+        made = self.blocks.gumbel(logits, self.config.temperature)
+        log = self.blocks.log_softmax(logits).index_select(1, self.asked)
+        return {
+            "adversarial": wasserstein_g(self.D(self.packed(made, condition))),
+            "condition": -(log * condition).sum() / len(condition),
+        }
+
+    def critique(self, batch: Batch) -> Tensor:
+        """Each row's number (n,) is its pack's; the last pack is filled up with the first rows."""
+        rows = torch.cat([batch["row"], self.condition(batch)], 1)
+        places = torch.arange(-(-len(rows) // self.config.pack) * self.config.pack, device=rows.device) % len(rows)
+        with torch.no_grad(), self.undisturbed(self.D), self.arena.autocast():
+            return self.D(rows[places]).repeat_interleave(self.config.pack)[: len(rows)]

@@ -1,0 +1,161 @@
+"""Networks for encoded rows of tables: what fits every column, a residual generator, a critic of several rows.
+
+Shapes: a row has d numbers, the blocks of its spec from left to right; a condition k, one for each category of each
+column of categories (`Layout.conditions`), 1 at those that are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from zerosum.data.rows import Layout
+from zerosum.data.spec import Spec
+
+TEMPERATURE = 0.2
+"""Of the Gumbel softmax (Xu et al. 2019, section 4.4)."""
+
+
+class Blocks(nn.Module):
+    """The softmax blocks of a row, all at once.
+
+    Blocks of the same size lie side by side in `grouped` order, so that as many operations are needed as there are
+    sizes, not blocks.
+
+    Args:
+        spec: of the rows.
+    """
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, spec: Spec):
+        super().__init__()
+        layout = Layout(spec)
+        places = list(zip(layout.choices, layout.starts[1].tolist(), strict=True))
+        self.sizes = sorted({block.size for block, _ in places})
+        starts = [[start for block, start in places if block.size == size] for size in self.sizes]
+        self.counts = [len(own) for own in starts]
+        grouped = [
+            start + i for size, own in zip(self.sizes, starts, strict=True) for start in own for i in range(size)
+        ]
+        scalars = layout.starts[0].tolist()
+        order = torch.tensor([*scalars, *grouped], dtype=torch.int64)
+        self.scalars, self.width = len(scalars), len(order)
+        self.register_buffer("order", order, persistent=False)
+        self.register_buffer("back", torch.argsort(order), persistent=False)
+
+    def split(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Rows (n, d) as scalars (n, s) and, for each size of block, (n, blocks, size)."""
+        lengths = [self.scalars, *(size * count for size, count in zip(self.sizes, self.counts, strict=True))]
+        scalars, *groups = rows.index_select(1, self.order).split(lengths, 1)
+        return scalars, [group.unflatten(1, (-1, size)) for group, size in zip(groups, self.sizes, strict=True)]
+
+    def join(self, scalars: Tensor, groups: Sequence[Tensor]) -> Tensor:
+        """What `split` took apart: (n, d)."""
+        return torch.cat([scalars, *(group.flatten(1) for group in groups)], 1).index_select(1, self.back)
+
+    def softmax(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
+        """(n, d): scalars as they are, of each block the probabilities."""
+        scalars, groups = self.split(logits)
+        return self.join(scalars, [F.softmax(group / temperature, 2) for group in groups])
+
+    def log_softmax(self, logits: Tensor) -> Tensor:
+        """(n, d): scalars as they are, of each block the logarithms of the probabilities."""
+        scalars, groups = self.split(logits)
+        return self.join(scalars, [F.log_softmax(group, 2) for group in groups])
+
+    def gumbel(self, logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+        """(n, d): scalars as they are, of each block a nearly one-hot draw that gradients pass through (Jang et al.
+        2017, equation 2).
+        """
+        scalars, groups = self.split(logits)
+        noise = -torch.empty_like(logits[:, self.scalars :]).exponential_().log()
+        lengths = [group[0].numel() for group in groups]
+        drawn = [
+            F.softmax((group + own.view_as(group)) / temperature, 2)
+            for group, own in zip(groups, noise.split(lengths, 1), strict=True)
+        ]
+        return self.join(scalars, drawn)
+
+
+class Residual(nn.Module):
+    """x joined with ReLU(BatchNorm(Linear(x))): (n, inputs) to (n, outputs + inputs)."""
+
+    def __init__(self, inputs: int, outputs: int):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, outputs + inputs)."""
+        return torch.cat([F.relu(self.norm(self.linear(x))), x], 1)
+
+
+class Generator(nn.Module):
+    """z (n, latent) and a condition (n, k) to scalars in [-1, 1] and logits of the choices, at their places in a row
+    (n, d) (Xu et al. 2019, section 4.4).
+
+    Attributes:
+        counts: (k,) how often the data has each category, for conditions that nobody asks for.
+
+    Args:
+        latent: size of z.
+        spec: of the rows.
+        hidden: units of each residual layer.
+        layers: how many.
+    """
+
+    counts: Tensor
+
+    def __init__(self, latent: int, spec: Spec, *, hidden: int = 256, layers: int = 2):
+        super().__init__()
+        self.blocks = Blocks(spec)
+        conditions = len(Layout(spec).conditions)
+        width, body = latent + conditions, []
+        for _ in range(layers):
+            body.append(Residual(width, hidden))
+            width += hidden
+        self.body = nn.Sequential(*body)
+        self.scalars = nn.Linear(width, self.blocks.scalars)
+        self.logits = nn.Linear(width, self.blocks.width - self.blocks.scalars)
+        self.register_buffer("counts", torch.ones(conditions))
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        """(n, d), float32."""
+        x = self.body(torch.cat([z, condition], 1))
+        logits = self.logits(x).float()
+        with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
+            scalars = torch.tanh(self.scalars(x.float()))
+        return torch.cat([scalars, logits], 1).index_select(1, self.blocks.back)
+
+
+class Critic(nn.Module):
+    """Rows with their conditions (n, d + k) to one number for every `pack` of them (n / pack,), which are judged
+    together, so that a lack of variety shows (Lin et al. 2018; Xu et al. 2019, section 4.4).
+
+    Args:
+        inputs: d + k.
+        hidden: units of each hidden layer.
+        layers: how many.
+        pack: rows judged together.
+        dropout: share of hidden units dropped.
+    """
+
+    def __init__(self, inputs: int, *, hidden: int = 256, layers: int = 2, pack: int = 10, dropout: float = 0.5):
+        super().__init__()
+        self.inputs, self.pack = inputs, pack
+        width, body = inputs * pack, list[nn.Module]()
+        for _ in range(layers):
+            body += [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+            width = hidden
+        self.body = nn.Sequential(*body)
+        self.head = nn.Linear(width, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n / pack,), float32, of (n, d + k) or, packed already, (n / pack, pack (d + k))."""
+        features = self.body(rows.reshape(-1, self.pack * self.inputs))
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.head(features.float()).squeeze(1)

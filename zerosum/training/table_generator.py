@@ -1,0 +1,237 @@
+"""The generator of rows: tables of any length, as they come or under conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from zerosum.core import randomness
+from zerosum.core.errors import BadOption
+from zerosum.core.latents import Latent
+from zerosum.core.randomness import derive
+from zerosum.data.constraints import Condition
+from zerosum.data.given import Wanted, asked, told
+from zerosum.data.rows import Layout
+from zerosum.data.spec import Spec
+from zerosum.data.table_encoding import TableEncoding
+from zerosum.networks.tabular import Blocks
+from zerosum.training.arena import has_bf16
+from zerosum.training.conditions import choose, vectors
+from zerosum.training.generator import Given, TrainedGenerator
+
+NUMBERS = 4_000_000
+"""Numbers that the network makes at once."""
+POOL = 4_096
+"""Rows drawn at least where choices are asked for: which of them are the most willing shows only among many."""
+NEVER = -14.0
+"""The logarithm of the probability below which the most willing of these counts as unwilling."""
+PATIENCE, LEAST = 2_000, 500_000
+"""Rows drawn for each row asked for, and in all, before conditions count as such that are hardly ever fulfilled."""
+
+
+class TableGenerator(TrainedGenerator):
+    """A generator whose network takes z and a condition (n, k), and gives scalars and logits of the choices (n, d).
+
+    Where nobody asks for anything, conditions are drawn as often as the data fulfils them.
+
+    Args:
+        network: with the buffer `counts` (k,): how often each category occurs.
+        latent: the distribution of z.
+        spec: of the rows.
+    """
+
+    example = 'import zerosum\n\nframe = zerosum.load("this/folder").sample(1000, seed=1)'
+
+    def __init__(self, network: nn.Module, latent: Latent, spec: Spec):
+        super().__init__(network, latent, spec)
+        self.layout, self.blocks = Layout(spec), Blocks(spec)
+
+    @property
+    def at_once(self) -> int:
+        """Rows made at once."""
+        return max(NUMBERS // self.spec.shape[0], 1)
+
+    @property
+    def table(self) -> TableEncoding:
+        """The encoding. Raises BadOption where there is none."""
+        if not isinstance(self.encoding, TableEncoding):
+            raise BadOption("this generator has no encoding, so that it cannot make tables: load it from its folder.")
+        return self.encoding
+
+    def synthesise(self, w: Tensor, given: Given | None = None) -> Tensor:
+        """Scalars and logits (n, d) from z; `given` may hold a "condition" (n, k)."""
+        counts = self.counts
+        condition = (given or {}).get("condition")
+        if condition is None:
+            condition = torch.zeros(len(w), len(counts), device=w.device)
+        with torch.autocast(w.device.type, torch.bfloat16, enabled=has_bf16(w.device)):
+            return self.network(w, condition)
+
+    @property
+    def counts(self) -> Tensor:
+        """(k,): how often each category occurs that can be asked for."""
+        counts = self.network.counts
+        assert isinstance(counts, Tensor)
+        return counts
+
+    def conditions(self, start: int, count: int, draw: torch.Generator) -> Given:
+        """Conditions as in training, where rare categories are shown more often than they occur."""
+        column, u = torch.rand(2, count, generator=draw)
+        return {"condition": self._conditions(column, u, log=True)}
+
+    def _conditions(self, column: Tensor, u: Tensor, log: bool = False) -> Tensor:
+        if not len(self.counts):
+            return torch.zeros(len(u), 0, device=self.device)
+        _, place = choose(self.layout, self.counts, column, u, log)
+        return vectors(place.to(self.device), len(self.counts))
+
+    # -- drawing ------------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def tensors(
+        self, n: int, *, given: Any = None, seed: int = 0, truncation: float = 1.0, batch: int | None = None
+    ) -> Iterator[Tensor]:
+        """Encoded rows (m, d) with one-hots, in batches, on the generator's device; the same for the same seed, n and
+        batch.
+
+        Args:
+            given: as `sample` takes it, of columns of categories alone. Fewer rows than n may then come.
+
+        Raises:
+            BadOption: no such category, or a condition on numbers.
+        """
+        wanted, rest = asked(given, self.table) if given else ({}, [])
+        if rest:
+            raise BadOption(f"{rest[0]} is a condition on decoded rows: ask `sample` for it.")
+        size = batch or self.at_once
+        for turn, start in enumerate(range(0, n, size)):
+            yield self.layout.expand(*self._draw(min(size, n - start), wanted, truncation, seed, turn))
+
+    @torch.no_grad()
+    def sample(self, n: int, *, given: Any = None, seed: int = 0, truncation: float = 1.0) -> pd.DataFrame:
+        """A table of n rows with the columns, dtypes and formats of the training data; the same for the same seed, n.
+
+        Args:
+            n: how many rows.
+            given: what all rows are to fulfil: column -> value, or conditions as text: ["sex=Female", "age>60"].
+            seed: decides which.
+            truncation: factor on a normal z.
+
+        Raises:
+            BadOption: there is no such column or category, a number is out of the range of the training data, or
+                nearly no row that the generator makes fulfils the conditions (or the table's constraints).
+
+        Example:
+            >>> frame = generator.sample(1000, given={"sex": "Female"}, seed=1)
+        """
+        if n < 1:
+            raise BadOption(f"cannot sample {n} rows; ask for 1 or more.")
+        wanted, rest = asked(given, self.table) if given else ({}, [])
+        pieces: list[pd.DataFrame] = []
+        found = drawn = turn = 0
+        while found < n:
+            count = self._next(n - found, found / drawn if drawn else 1.0, bool(wanted))
+            frame = self.table.restore(*self._draw(count, wanted, truncation, seed, turn), seed=derive(seed, turn))
+            pieces.append(self._fulfilling(pieces, frame, rest))
+            found, drawn, turn = found + len(pieces[-1]), drawn + count, turn + 1
+            if found < n and drawn >= max(PATIENCE * n, LEAST):
+                raise BadOption(self._hopeless(n, found, drawn, given))
+        whole = [piece for piece in pieces if len(piece)]
+        frame = whole[0] if len(whole) == 1 else pd.concat(whole, ignore_index=True)
+        return frame.iloc[:n].reset_index(drop=True)
+
+    def _next(self, lacking: int, share: float, wanted: bool) -> int:
+        """How many rows to draw next, where `lacking` are missing and a share of those before was good."""
+        spare = 1.0 if share == 1.0 else 1.1
+        count = round(lacking * spare / max(share, 1e-4))
+        return min(max(count, POOL if wanted else 1), self.at_once)
+
+    def _fulfilling(
+        self, before: Sequence[pd.DataFrame], frame: pd.DataFrame, rest: Sequence[Condition]
+    ) -> pd.DataFrame:
+        """The rows that fulfil conditions and constraints, together with those made before."""
+        table = self.table
+        good = np.ones(len(frame), dtype=bool)
+        for condition in rest:
+            good &= condition.holds(frame, table.by_name)
+        frame = frame if good.all() else frame[good]
+        if not table.constraints or frame.empty:
+            return frame
+        known = sum(map(len, before))  # values that are to be unique are so among all rows
+        wrong = table.broken(pd.concat([*before, frame], ignore_index=True) if known else frame)[known:]
+        return frame[~wrong] if wrong.any() else frame
+
+    def _draw(self, n: int, wanted: Wanted, truncation: float, seed: int, turn: int) -> tuple[Tensor, Tensor]:
+        """Scalars (m, s) and choices (m, c) of m <= n rows; m = n where nothing is wanted."""
+        draw = randomness.generator("cpu", seed, "rows", turn)
+        z = self.latent.draw(n, draw)
+        column, u = spread(n, max(len(self.layout.discrete), 1), draw)
+        condition = self._wanting(wanted, u) if wanted else self._conditions(column, u)
+        w = self.map(z, None, truncation).to(self.device)
+        rows = self.synthesise(w, {"condition": condition}).float()
+        if wanted:
+            rows = rows[self._willing(rows, wanted, draw)]
+        noise = torch.empty(rows.shape).exponential_(generator=draw).log_().to(rows.device)
+        scalars = rows.index_select(1, self.layout.starts[0].to(rows.device)).clamp(-1.0, 1.0)
+        # The largest logit with Gumbel noise is a choice drawn by its probability.
+        _, choices = self.layout.condense(rows.masked_fill(self._never(wanted).to(rows.device), -torch.inf) - noise)
+        return scalars, choices
+
+    def _never(self, wanted: Wanted) -> Tensor:
+        """Which numbers of a row stand for categories that it may not have: bool (d,), CPU."""
+        result = torch.zeros(self.spec.shape[0], dtype=torch.bool)
+        for j, allowed in wanted.items():
+            start = int(self.layout.starts[1][j])
+            result[start : start + len(allowed)] = ~allowed
+        return result
+
+    def _willing(self, rows: Tensor, wanted: Wanted, draw: torch.Generator) -> Tensor:
+        """Which rows are kept under a condition: bool (n,).
+
+        How probable it is that a z makes a row of the wanted categories, its logits tell. Rows are kept in proportion
+        to that, and then given one of these categories: what throwing away all others would leave, too, from far fewer
+        draws.
+        """
+        log = self.blocks.log_softmax(rows)
+        likely = torch.zeros(len(rows), device=rows.device)
+        for j, allowed in wanted.items():
+            start = int(self.layout.starts[1][j])
+            likely += log[:, start : start + len(allowed)][:, allowed.to(rows.device)].logsumexp(1)
+        most = likely.max()
+        kept = torch.rand(len(rows), generator=draw).log().to(rows.device) < likely - most
+        return kept & (most > NEVER)
+
+    # -- conditions ---------------------------------------------------------------------------------------------------
+
+    def _wanting(self, wanted: Wanted, u: Tensor) -> Tensor:
+        """Conditions (n, k) that ask for the rarest of what is wanted, its categories as often as they occur."""
+        sizes = [self.layout.choices[j].size for j in self.layout.discrete]
+        pieces = dict(zip(self.layout.discrete, self.counts.cpu().split(sizes), strict=True))
+        j = min(wanted, key=lambda j: float(pieces[j][wanted[j]].sum()))
+        counts = torch.cat(
+            [(own + 1e-9) * wanted[j] if other == j else torch.zeros_like(own) for other, own in pieces.items()]
+        )
+        number = (self.layout.discrete.index(j) + 0.5) / len(sizes)
+        _, place = choose(self.layout, counts, torch.full((len(u),), number), u)
+        return vectors(place.to(self.device), len(counts))
+
+    def _hopeless(self, n: int, found: int, drawn: int, given: Any) -> str:
+        what = told(given) or "the constraints " + "; ".join(map(str, self.table.constraints))
+        return (
+            f"of {drawn:,} rows drawn {found:,} fulfil {what}, but {n:,} were asked for: ask for fewer rows or less "
+            "strict conditions, or train longer."
+        )
+
+
+def spread(n: int, columns: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Two numbers in [0, 1) for each of n conditions, by which column and category are chosen: evenly spread in random
+    order, so that what is asked for is as frequent as it is to be, and not merely so on average.
+    """
+    place = torch.randperm(n, generator=draw)
+    within = torch.div(place, columns, rounding_mode="floor") + torch.rand(n, generator=draw, dtype=torch.float64)
+    return (place % columns + 0.5) / columns, within / -(-n // columns)

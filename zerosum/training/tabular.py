@@ -1,0 +1,93 @@
+"""What games of tables share: epochs, training by sampling, and the generator of rows that they leave."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zerosum.core.errors import BadOption
+from zerosum.data.rows import Layout
+from zerosum.data.spec import Batch, Store
+from zerosum.data.table_store import TableStore
+from zerosum.networks.tabular import Blocks
+from zerosum.training.batches import Order, Shuffled
+from zerosum.training.conditions import BySampling, counted, vectors
+from zerosum.training.game import Game, Phase
+from zerosum.training.table_generator import TableGenerator
+
+
+class Tabular(Game):
+    """A game of rows. Its Config has `epochs` and `batch_size`; its G, made by `build`, takes z and a condition (n, k)
+    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`).
+
+    Attributes:
+        layout: where scalars and choices are in a row.
+        length: rows of the training data.
+        asked: int64 (k,), where the categories that a condition can ask for are in a row.
+        by_sampling: whether rows come as conditions ask for them, rare categories more often than they occur.
+    """
+
+    by_sampling: ClassVar[bool] = True
+    asked: Tensor
+
+    def prepared(self, system: str, pack: int = 1) -> Layout:
+        """The layout of the rows.
+
+        Raises:
+            BadOption: the data is no table, or rows cannot be packed.
+        """
+        if self.spec.kind != "table":
+            raise BadOption(f"{system} learns tables, but the data is {self.spec.kind}: give a CSV or Parquet file.")
+        if self.config.batch_size % pack:
+            raise BadOption(f"a batch of {self.config.batch_size} rows cannot be packed by {pack}: choose a multiple.")
+        self.layout, self.blocks = Layout(self.spec), Blocks(self.spec)
+        self.register_buffer("asked", self.layout.conditions, persistent=False)
+        self.length = self.config.batch_size
+        return self.layout
+
+    def meet(self, store: Store) -> None:
+        """How many rows an epoch has, and how often each category occurs."""
+        self.length = len(store)
+        if isinstance(store, TableStore):
+            self.counts.copy_(counted(store))
+
+    @property
+    def counts(self) -> Tensor:
+        """(k,): how often the categories occur that a condition can ask for."""
+        counts = self.get_submodule("G").counts
+        assert isinstance(counts, Tensor)
+        return counts
+
+    def order(self, store: Store, seed: tuple[int | str, ...]) -> Order:
+        """By sampling, where there are columns of categories; else shuffled."""
+        if self.by_sampling and isinstance(store, TableStore) and len(self.asked):
+            return BySampling(store, seed, self.counts)
+        return Shuffled(len(store), seed)
+
+    def phases(self) -> list[Phase]:
+        """As many rounds as the epochs take, each of one batch."""
+        return [Phase("game", self.config.epochs * self.rounds_of_an_epoch, self.round)]
+
+    @property
+    def rounds_of_an_epoch(self) -> int:
+        """Rounds in which as many rows are shown as there are."""
+        return max(round(self.length / self.config.batch_size), 1)
+
+    def condition(self, batch: Batch) -> Tensor:
+        """The conditions (n, k) of a batch; where it brings none, one of each row's own categories, in turn."""
+        if "condition" in batch:
+            return batch["condition"]
+        rows, discrete = batch["row"], self.layout.discrete
+        if not discrete:
+            return rows.new_zeros(len(rows), 0)
+        sizes = torch.tensor([self.layout.choices[j].size for j in discrete], device=rows.device)
+        owner = torch.repeat_interleave(torch.arange(len(discrete), device=rows.device), sizes)
+        turn = torch.arange(len(rows), device=rows.device) % len(discrete)
+        own = rows.index_select(1, self.asked).masked_fill(owner != turn[:, None], -1.0)
+        return vectors(own.argmax(1), len(self.asked))
+
+    def trained(self) -> TableGenerator:
+        """The generator, from its moving average where one is kept."""
+        return TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec)
