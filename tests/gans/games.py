@@ -6,19 +6,53 @@ import ast
 import dataclasses
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 
 from zerosum.core import discovery, randomness
-from zerosum.data.spec import Batch, Spec
+from zerosum.data.encodings import ImageEncoding
+from zerosum.data.spec import Batch, Encoding, Spec
+from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.table_store import TableStore
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.translator import Translator
 
+
+def table(n: int = 40, seed: int = 1) -> pd.DataFrame:
+    """A small table of every kind of column: numbers with and without missing cells, with modes and spikes, whole ones,
+    levels in order, categories, dates.
+    """
+    draw = np.random.default_rng(seed)
+    group = draw.integers(0, 3, n)
+    frame = pd.DataFrame({
+        "amount": np.where(group == 1, 0.0, draw.normal(group * 10.0, 1.0)),
+        "ratio": draw.random(n),
+        "count": draw.integers(0, 1000, n),
+        "level": draw.integers(1, 4, n) * 1.0,
+        "sort": np.array(["red", "green", "blue"])[group],
+        "answer": draw.random(n) < 0.5,
+        "day": pd.Timestamp("2020-01-01") + pd.to_timedelta(draw.integers(0, 900, n), "D"),
+    })  # fmt: skip
+    for name in ("amount", "level", "sort"):
+        frame.loc[draw.random(n) < 0.2, name] = np.nan
+    return frame
+
+
+def encoded(frame: pd.DataFrame, **options: Any) -> TableStore:
+    """All rows of a table, encoded."""
+    encoding = TableEncoding.fit(frame, **options)
+    return TableStore(encoding, *encoding.compact(frame))
+
+
+TABLE = encoded(table())
 SPECS = {
     "images": Spec((3, 16, 16), classes=4),
     "translation": Spec((3, 32, 32), classes=4, source=(3, 32, 32), paired=True),
+    "tables": TABLE.encoding.spec,
 }
 """A small kind of data for each folder of systems."""
 
@@ -29,7 +63,7 @@ SMALL = {
     "mapping_layers": 2, "rounds": 4, "stabilise": 24, "w": 8, "width": 8,
     "coarse_rounds": 1, "discriminator_layers": 1, "encoder_width": 8, "enhancer_blocks": 1, "halvings": 2, "style": 8,
     "head_width": 8, "patches": 16, "pool": 2,
-    "exemplar": 320, "levels": 3, "patch": 16, "pixel_rounds": 1,
+    "adversarial_rounds": 2, "bins": 8, "exemplar": 320, "levels": 3, "patch": 16, "pixel_rounds": 1,
 }  # fmt: skip
 """Settings that make a game small, by name, wherever they stand in a Config."""
 
@@ -84,13 +118,20 @@ def spec_of(name: str) -> Spec:
     return SPECS[discovery.systems()[name].kind]
 
 
-def store_of(spec: Spec, n: int = 40) -> Memory:
+def store_of(spec: Spec, n: int = 40) -> Any:
     """Random samples."""
+    if spec.kind == "table":
+        return TABLE
     generator = torch.Generator().manual_seed(1)
     label = torch.arange(n) % spec.classes if spec.classes else None
     image = torch.rand(n, *spec.shape, generator=generator) * 2 - 1
     source = torch.rand(n, *spec.source, generator=generator) * 2 - 1 if spec.source else None
     return Memory(image, label, source)
+
+
+def encoding_of(spec: Spec) -> Encoding:
+    """An encoding of such samples."""
+    return TABLE.encoding if spec.kind == "table" else ImageEncoding(spec, "lanczos", "crop", 8)
 
 
 def asking(generator: TrainedGenerator, spec: Spec) -> TrainedGenerator:
@@ -106,7 +147,7 @@ def seated(name: str, config: Any, spec: Spec, arena: Arena | None = None) -> Ga
     return game
 
 
-def play(game: Game, store: Memory, rounds: int, batch_size: int | None = None) -> Batches:
+def play(game: Game, store: Any, rounds: int, batch_size: int | None = None) -> Batches:
     """Play rounds as the training loop does, on from the samples that the game has seen."""
     batches = Batches(
         store, batch_size=batch_size or game.batch_size, noise=game.noise(), seed=(0,), arena=game.arena,

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.gans.games import asking, play, seated, settings, shrunk, spec_of, store_of, undocumented
+from tests.gans.games import asking, encoding_of, play, seated, settings, shrunk, spec_of, store_of, undocumented
 from tests.test_house import AUTHORS_AND_YEAR, IDENTIFIER
 from zerosum.core import discovery
 from zerosum.core.errors import BadOption
 from zerosum.core.settings import from_json, to_json
-from zerosum.data.encodings import ImageEncoding
 from zerosum.training import checkpoint
 from zerosum.training.arena import Arena
 from zerosum.training.generator import TrainedGenerator
@@ -111,7 +110,7 @@ def test_generator_is_saved_and_samples_the_same(system: tuple[str, Any], tmp_pa
     game = seated(name, config, spec)
     play(game, store_of(spec), 1)
     generator = asking(game.trained(), spec)
-    generator.encoding = ImageEncoding(spec, "lanczos", "crop", 8)
+    generator.encoding = encoding_of(spec)
     generator.facts = {"system": name, "config": to_json(config), "data": {"name": "noise"}}
     generator.save(tmp_path / "generator")
     loaded = asking(TrainedGenerator.load(tmp_path / "generator"), spec)

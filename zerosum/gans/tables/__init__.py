@@ -1,0 +1,1 @@
+"""Systems that make rows of tables, or fill in what is missing in them."""

@@ -1,0 +1,135 @@
+"""GAIN: Missing Data Imputation using Generative Adversarial Nets (Yoon, Jordon and van der Schaar 2018), arXiv:1806.02920.
+
+G fills in missing cells; D tells which cells were there, given a hint that reveals most of the mask. Where all columns
+are numbers scaled by their range (--data.scaling range, kinds continuous) it is the paper's system, with the settings of
+the authors' program, which the paper does not state (batch, rounds, hint rate, rates).
+
+Deviations: a number may have modes and a column categories: these are softmaxes, reconstructed by cross-entropy (the
+paper has it for binary columns), and D judges columns, not numbers; losses are means over all cells, as in the authors'
+program (the paper's sums are over those that the hint leaves open).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from zerosum.core.errors import BadOption
+from zerosum.core.latents import Latent, Uniform
+from zerosum.data.spec import Batch
+from zerosum.networks.gain import GainDiscriminator, GainGenerator
+from zerosum.training.batches import Batches
+from zerosum.training.game import Game
+from zerosum.training.imputer import Imputer
+from zerosum.training.optimizers import Adam
+from zerosum.training.player import Losses, Player
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of GAIN."""
+
+    rounds: int = 10_000
+    """Rounds, each one step of D and one of G on the same rows (the authors' program)."""
+    batch_size: int = 128
+    """Rows a batch (the authors' program)."""
+    width: int | None = None
+    """Units of each of the two hidden layers; None: as many as a row has numbers."""
+    alpha: float = 100.0
+    """Weight of the reconstruction of known cells (equation 13; the authors' program: 100)."""
+    hint: Literal["paper", "program"] = "paper"
+    """What a cell that is not revealed looks like: half known (equation 6), or missing, as in the authors' program."""
+    hint_rate: float = 0.9
+    """Share of cells whose mask is revealed (the authors' program)."""
+    noise: float = 0.01
+    """What is in the place of missing cells is uniform in [0, this) (the authors' program)."""
+    adversary: float = 1.0
+    """Weight of what D says; 0: no D at all, a denoising autoencoder."""
+    adam: Adam = Adam(1e-3, (0.9, 0.999))
+    """Both players' optimizer (the authors' program)."""
+
+
+PRESETS = {"program": Config(hint="program"), "no-adversary": Config(adversary=0.0)}
+
+
+class GAIN(Game):
+    """G fills in, D tells known cells from those that were filled in."""
+
+    Config = Config
+
+    def build(self) -> None:
+        """Networks and players."""
+        config = self.config
+        if not 0.0 <= config.hint_rate <= 1.0:
+            raise BadOption(f"--hint-rate is {config.hint_rate}; it is a share, from 0 to 1.")
+        self.G = GainGenerator(self.spec, config.width)
+        self.latent = Uniform(self.G.latent, 0.0, config.noise)
+        self.generator = Player(self.G, optimizer=config.adam)
+        if config.adversary > 0:
+            self.D = GainDiscriminator(self.spec, config.width)
+            self.discriminator = Player(self.D, optimizer=config.adam)
+
+    def noise(self) -> dict[str, Latent]:
+        """z, and by which cells are revealed."""
+        return {"z": self.latent, "reveal": Uniform(len(self.G.cells), 0.0, 1.0)}
+
+    def trained(self) -> Imputer:
+        """The generator, which fills in."""
+        return Imputer(self.averaged(self.G), self.latent, self.spec)
+
+    def critique(self, batch: Batch) -> Tensor | None:
+        """None: D judges cells, not rows."""
+        return None
+
+    def round(self, batches: Batches) -> None:
+        """A step of D, one of G (algorithm 1)."""
+        batch = next(batches)
+        if self.config.adversary > 0:
+            self.discriminator.step(self.discriminator_loss, batch)
+        self.generator.step(self.generator_loss, batch)
+
+    def fill(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Numbers (n, k) in [0, 1] as they are and as G makes them of known cells and noise, G's logits (n, k), and the
+        mask (n, c).
+        """
+        rows = batch["row"]
+        known = self.G.cells.known(rows)
+        x = self.G.numbers(rows)
+        logits = self.G.logits(x, known, batch["z"]).float()
+        return x, self.G.activate(logits), logits, known.float()
+
+    def judged(self, x: Tensor, made: Tensor, mask: Tensor, reveal: Tensor) -> Tensor:
+        """D's logits (n, c) of the numbers with missing cells filled in, and the hint (equations 3 and 6)."""
+        own = mask.index_select(1, self.G.numbers.owner)
+        b = (reveal < self.config.hint_rate).float()
+        hint = b * mask + (0.5 * (1.0 - b) if self.config.hint == "paper" else 0.0)
+        return self.D(own * x + (1.0 - own) * made, hint).float()
+
+    def discriminator_loss(self, batch: Batch) -> Losses:
+        """Cross-entropy of the mask (equation 8)."""
+        x, made, _, mask = self.fill(batch)
+        logits = self.judged(x, made, mask, batch["reveal"])
+        return {"mask": F.binary_cross_entropy_with_logits(logits, mask)}
+
+    def generator_loss(self, batch: Batch) -> Losses:
+        """-log D of cells that were filled in, and alpha times the reconstruction of the others (equations 11 to 13)."""
+        x, made, logits, mask = self.fill(batch)
+        terms = {"reconstruction": self.config.alpha * self.reconstruction(x, made, logits, mask)}
+        if self.config.adversary > 0:
+            fooled = F.softplus(-self.judged(x, made, mask, batch["reveal"]))
+            terms["adversarial"] = self.config.adversary * ((1.0 - mask) * fooled).mean()
+        return terms
+
+    def reconstruction(self, x: Tensor, made: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
+        """The mean over known cells of squared errors of places and cross-entropies of choices."""
+        total = x.new_zeros(())
+        for cell, place, piece in self.G.numbers.pieces:
+            if place:
+                wrong = (made[:, piece] - x[:, piece]).square().sum(1)
+            else:
+                wrong = -(x[:, piece] * logits[:, piece].log_softmax(1)).sum(1)
+            total = total + (wrong * mask[:, cell]).sum()
+        return total / mask.sum().clamp_min(1.0)
