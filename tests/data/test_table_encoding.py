@@ -22,7 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from zerosum.core.errors import BadData, BadFile, BadOption
+from zerosum.core.settings import from_json, to_json
 from zerosum.data.encodings import encoding_from_json
+from zerosum.data.spec import Spec
 from zerosum.data.table_encoding import TableEncoding
 
 N = 60
@@ -451,3 +453,12 @@ def test_real_tables_come_back_cell_by_cell(name: str) -> None:
     made = encoding.decode(encoding.encode(frame))
     assert time.process_time() - start < 4
     pd.testing.assert_frame_equal(made, frame, rtol=1e-7)
+
+
+def test_the_spec_knows_the_target() -> None:
+    frame = pd.DataFrame({"note": ["a b c", "d e f", "g h i"] * 4, "age": range(12), "sex": ["f", "m"] * 6})
+    for target, place in ((None, None), ("sex", 2), ("age", 1)):
+        spec = TableEncoding.fit(frame, target=target, kinds={"note": "text"}).spec
+        assert spec.target == place
+        assert [block.name for block in spec.blocks if block.column == place] == [target] * (place is not None)
+        assert from_json(Spec, json.loads(json.dumps(to_json(spec)))) == spec

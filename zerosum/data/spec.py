@@ -56,6 +56,8 @@ class Spec:
     """Whether each sample has a source of its own; else any source goes with any sample."""
     blocks: tuple[Block, ...] = ()
     """What an encoded row of a table is made of, from left to right."""
+    target: int | None = None
+    """The column of the table that models are to predict, counted as `Block.column` is; None: none was named."""
 
     @property
     def key(self) -> str:

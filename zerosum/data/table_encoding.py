@@ -132,7 +132,7 @@ class TableEncoding:
 
     @cached_property
     def spec(self) -> Spec:
-        """The blocks of a row: of each column first its scalar, then its choice."""
+        """The blocks of a row: of each column first its scalar, then its choice; and which column is the target."""
         blocks = []
         for index, column in enumerate(self.columns):
             if column.scalar:
@@ -140,7 +140,9 @@ class TableEncoding:
             if column.choices:
                 name, missing = str(column.name), column.missing
                 blocks.append(Block(index, "softmax", column.choices, column.role, name, missing))
-        return Spec((sum(block.size for block in blocks),), 0, "table", blocks=tuple(blocks))
+        names = [column.name for column in self.columns]
+        target = names.index(self.target) if self.target in names else None
+        return Spec((sum(block.size for block in blocks),), 0, "table", blocks=tuple(blocks), target=target)
 
     @cached_property
     def layout(self) -> Layout:
