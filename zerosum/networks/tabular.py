@@ -19,6 +19,11 @@ TEMPERATURE = 0.2
 """Of the Gumbel softmax (Xu et al. 2019, section 4.4)."""
 
 
+def gumbel_noise(u: Tensor) -> Tensor:
+    """Gumbel noise of uniform numbers in [0, 1)."""
+    return u.clamp_min(1e-20).log().neg().clamp_min(1e-20).log().neg()
+
+
 class Blocks(nn.Module):
     """The softmax blocks of a row, all at once.
 
@@ -73,7 +78,7 @@ class Blocks(nn.Module):
         2017, equation 2).
         """
         scalars, groups = self.split(logits)
-        noise = -torch.empty_like(logits[:, self.scalars :]).exponential_().log()
+        noise = gumbel_noise(torch.rand_like(logits[:, self.scalars :]))
         lengths = [group[0].numel() for group in groups]
         drawn = [
             F.softmax((group + own.view_as(group)) / temperature, 2)
@@ -119,17 +124,21 @@ class Generator(nn.Module):
             body.append(Residual(width, hidden))
             width += hidden
         self.body = nn.Sequential(*body)
-        self.scalars = nn.Linear(width, self.blocks.scalars)
-        self.logits = nn.Linear(width, self.blocks.width - self.blocks.scalars)
+        scalars, logits = self.blocks.scalars, self.blocks.width - self.blocks.scalars
+        self.scalars = nn.Linear(width, scalars) if scalars else None
+        self.logits = nn.Linear(width, logits) if logits else None
         self.register_buffer("counts", torch.ones(conditions))
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         """(n, d), float32."""
         x = self.body(torch.cat([z, condition], 1))
-        logits = self.logits(x).float()
-        with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
-            scalars = torch.tanh(self.scalars(x.float()))
-        return torch.cat([scalars, logits], 1).index_select(1, self.blocks.back)
+        made = []
+        if self.scalars is not None:
+            with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
+                made.append(torch.tanh(self.scalars(x.float())))
+        if self.logits is not None:
+            made.append(self.logits(x).float())
+        return torch.cat(made, 1).index_select(1, self.blocks.back)
 
 
 class Critic(nn.Module):

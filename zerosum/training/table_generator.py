@@ -19,13 +19,15 @@ from zerosum.data.given import Wanted, asked, told
 from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
 from zerosum.data.table_encoding import TableEncoding
-from zerosum.networks.tabular import Blocks
+from zerosum.networks.tabular import Blocks, gumbel_noise
 from zerosum.training.arena import has_bf16
 from zerosum.training.conditions import choose, vectors
 from zerosum.training.generator import Given, TrainedGenerator
 
-NUMBERS = 4_000_000
-"""Numbers that the network makes at once."""
+NUMBERS = 20_000_000
+"""Numbers, of all rows together, that are decoded at once."""
+PIECE = 600_000
+"""Numbers that leave the network at once: few enough for a processor's cache."""
 POOL = 4_096
 """Rows drawn at least where choices are asked for: which of them are the most willing shows only among many."""
 NEVER = -14.0
@@ -53,8 +55,8 @@ class TableGenerator(TrainedGenerator):
 
     @property
     def at_once(self) -> int:
-        """Rows made at once."""
-        return max(NUMBERS // self.spec.shape[0], 1)
+        """Rows decoded at once."""
+        return max(NUMBERS // self.spec.shape[0], POOL)
 
     @property
     def table(self) -> TableEncoding:
@@ -169,18 +171,21 @@ class TableGenerator(TrainedGenerator):
     def _draw(self, n: int, wanted: Wanted, truncation: float, seed: int, turn: int) -> tuple[Tensor, Tensor]:
         """Scalars (m, s) and choices (m, c) of m <= n rows; m = n where nothing is wanted."""
         draw = randomness.generator("cpu", seed, "rows", turn)
-        z = self.latent.draw(n, draw)
         column, u = spread(n, max(len(self.layout.discrete), 1), draw)
         condition = self._wanting(wanted, u) if wanted else self._conditions(column, u)
-        w = self.map(z, None, truncation).to(self.device)
-        rows = self.synthesise(w, {"condition": condition}).float()
-        if wanted:
-            rows = rows[self._willing(rows, wanted, draw)]
-        noise = torch.empty(rows.shape).exponential_(generator=draw).log_().to(rows.device)
-        scalars = rows.index_select(1, self.layout.starts[0].to(rows.device)).clamp(-1.0, 1.0)
-        # The largest logit with Gumbel noise is a choice drawn by its probability.
-        _, choices = self.layout.condense(rows.masked_fill(self._never(wanted).to(rows.device), -torch.inf) - noise)
-        return scalars, choices
+        never = self._never(wanted).to(self.device) if wanted else None
+        size = max(PIECE // self.spec.shape[0], POOL if wanted else 1)
+        made = []
+        for own in condition.split(size):
+            w = self.map(self.latent.draw(len(own), draw), None, truncation).to(self.device)
+            rows = self.synthesise(w, {"condition": own}).float()
+            if never is not None:
+                rows = rows[self._willing(rows, wanted, draw)].masked_fill(never, -torch.inf)
+            scalars = rows.index_select(1, self.layout.starts[0].to(rows.device)).clamp(-1.0, 1.0)
+            # The largest logit with Gumbel noise is a choice drawn by its probability.
+            noise = gumbel_noise(torch.rand(rows.shape, generator=draw)).to(rows.device)
+            made.append((scalars, self.layout.condense(rows + noise)[1]))
+        return torch.cat([scalars for scalars, _ in made]), torch.cat([choices for _, choices in made])
 
     def _never(self, wanted: Wanted) -> Tensor:
         """Which numbers of a row stand for categories that it may not have: bool (d,), CPU."""
