@@ -48,11 +48,11 @@ def epsilon_lower_bound(
 ) -> float:
     """What epsilon of (epsilon, delta)-differential privacy must at least be, given an attack's scores.
 
-    Whoever is (epsilon, delta)-private gives no attack more than TPR <= exp(epsilon) FPR + delta, and likewise for
-    the rates of its errors (Kairouz et al. 2015, arXiv:1311.0776, theorem 2.1). The rates are bounded as Clopper and
-    Pearson do, each at half of the error that is allowed (Jagielski et al. 2020, arXiv:2006.07709, section 4). The
-    threshold, and which of the two inequalities is used, are chosen on one half of the scores and judged on the other,
-    so that nothing is won by trying many.
+    Whoever is (epsilon, delta)-private lets an attack find no larger a share of the members than delta plus exp(epsilon)
+    times the share of the others that it takes for members; likewise for who is taken for another (Kairouz et al. 2015,
+    arXiv:1311.0776, theorem 2.1). The shares are bounded as Clopper and Pearson do, each at half of the error that is
+    allowed (Jagielski et al. 2020, arXiv:2006.07709, section 4). The threshold, and which of the two inequalities is
+    used, are chosen on one half of the scores and judged on the other, so that nothing is won by trying many.
 
     The confidence is that of independent scores, as of one canary in each of many runs. Rows of a single run share its
     generator, so that for them it holds approximately.

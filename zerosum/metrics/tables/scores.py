@@ -186,7 +186,7 @@ def evaluate_tables(
 
 
 def quick_scores(train: Any, synthetic: Any, encoding: TableEncoding, seed: int = 0) -> dict[str, float]:
-    """Column shapes, pair trends, categories, and detection by 20 rounds of trees in 2 parts: for a look while training.
+    """Column shapes, pair trends, categories, and detection by 20 rounds of trees in 2 parts: a look while training.
     Detection is not comparable with that of `evaluate_tables`: fewer trees detect less.
 
     Raises:
@@ -243,7 +243,8 @@ def _protocol(truth: Truth, synthetic: Sheet, found: Measured, encoding: TableEn
             "model": f"histogram gradient boosting, 100 rounds, {detection.FOLDS} parts, equal rows in one",
             "rows_of_each": min(n, len(truth.train), detection.ROWS),
         },
-        "real": "half of the training rows against the other; all of them for usefulness",
+        "real": "training rows drawn with repetition; all of them for usefulness; for privacy, one half of the different "
+        "ones against the other",
     }
     if truth.target is not None:
         protocol["target"] = str(truth.target)

@@ -35,13 +35,13 @@ def column_shapes(real: Sheet, synthetic: Sheet) -> list[Shape]:
         absent = [sheet.missing(place) for sheet in (real, synthetic)]
         cells = [sheet.cells[place] for sheet in (real, synthetic)]
         present = [own[~gone] for own, gone in zip(cells, absent)]
-        variation = None if field.levels is None else total_variation(*cells, len(field.levels))
+        variation = None if field.levels is None else total_variation(cells[0], cells[1], len(field.levels))
         if min(map(len, present)) == 0:
             score = float(len(present[0]) == len(present[1]))
         elif field.levels is None:
-            score = ks_complement(*present)
+            score = ks_complement(present[0], present[1])
         else:
-            score = 1.0 - total_variation(*present, len(field.levels))
+            score = 1.0 - total_variation(present[0], present[1], len(field.levels))
         shapes.append(Shape(score, 1.0 - abs(float(absent[0].mean() - absent[1].mean())), variation))
     return shapes
 

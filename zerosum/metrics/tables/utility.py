@@ -108,7 +108,7 @@ def _regress(family: Family, inputs: Inputs, train: Sheet, test: Sheet, known: n
 
 
 def classification_scores(truth: np.ndarray, chances: np.ndarray) -> dict[str, float]:
-    """ "auc", "f1" and "accuracy" of probabilities (n, classes) for true classes (n,)."""
+    """Scores "auc", "f1" and "accuracy" of probabilities (n, classes) for true classes (n,)."""
     classes, counts = np.unique(truth, return_counts=True)
     sure = chances.sum(axis=1) > 0
     guess = np.where(sure, chances.argmax(axis=1), -1)
@@ -123,6 +123,6 @@ def classification_scores(truth: np.ndarray, chances: np.ndarray) -> dict[str, f
 
 
 def regression_scores(truth: np.ndarray, guess: np.ndarray) -> dict[str, float]:
-    """ "r2" and "rmse" of predictions (n,)."""
+    """Scores "r2" and "rmse" of predictions (n,)."""
     error = float(((truth - guess) ** 2).mean())
     return {"r2": 1.0 - error / float(truth.var()), "rmse": error**0.5}
