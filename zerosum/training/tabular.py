@@ -14,13 +14,16 @@ from zerosum.data.table_store import TableStore
 from zerosum.networks.tabular import Blocks
 from zerosum.training.batches import Order, Shuffled
 from zerosum.training.conditions import BySampling, counted, vectors
+from zerosum.training.fairness import Parity
 from zerosum.training.game import Game, Phase
+from zerosum.training.player import Losses
 from zerosum.training.table_generator import TableGenerator
 
 
 class Tabular(Game):
     """A game of rows. Its Config has `epochs` and `batch_size`; its G, made by `build`, takes z and a condition (n, k)
-    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`).
+    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`). Where `build` makes `parity`, rows can be
+    asked to be fair.
 
     Attributes:
         layout: where scalars and choices are in a row.
@@ -31,6 +34,7 @@ class Tabular(Game):
 
     by_sampling: ClassVar[bool] = True
     asked: Tensor
+    parity: Parity
 
     def prepared(self, system: str, pack: int = 1) -> Layout:
         """The layout of the rows.
@@ -52,6 +56,9 @@ class Tabular(Game):
         self.length = len(store)
         if isinstance(store, TableStore):
             self.counts.copy_(counted(store))
+            for part in self.children():
+                if isinstance(part, Parity):
+                    part.meet(store.encoding)
 
     @property
     def counts(self) -> Tensor:
@@ -87,6 +94,23 @@ class Tabular(Game):
         turn = torch.arange(len(rows), device=rows.device) % len(discrete)
         own = rows.index_select(1, self.asked).masked_fill(owner != turn[:, None], -1.0)
         return vectors(own.argmax(1), len(self.asked))
+
+    def fair(self, logits: Tensor, batch: Batch) -> Losses:
+        """The term of the loss that asks for fair rows, of G's logits (n, d); nothing where nobody asked for it."""
+        return self.parity(self.blocks.softmax(logits), self.as_drawn(batch))
+
+    def as_drawn(self, batch: Batch) -> Tensor | None:
+        """How much each row of a batch counts (n,), so that conditions are as frequent as the data fulfils them, and
+        not as often as training by sampling asks for them; None: all alike.
+        """
+        if "condition" not in batch:
+            return None
+        sizes = [self.layout.choices[j].size for j in self.layout.discrete]
+        ratios = [
+            own * own.log1p().sum() / (own.log1p().clamp_min(0.5) * own.sum().clamp_min(1.0))
+            for own in self.counts.split(sizes)
+        ]
+        return batch["condition"] @ torch.cat(ratios).to(batch["condition"].dtype)
 
     def trained(self) -> TableGenerator:
         """The generator, from its moving average where one is kept."""

@@ -22,6 +22,7 @@ from zerosum.networks.tabular import Critic, Generator
 from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g
 from zerosum.objectives.penalties import gradient_penalty
 from zerosum.training.batches import Batches
+from zerosum.training.fairness import Parity
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
 from zerosum.training.tabular import Tabular
@@ -49,6 +50,12 @@ class Config:
     """Share of the critic's hidden units dropped (section 4.4)."""
     critic_steps: int = 1
     """Steps of the critic for one of G."""
+    fair: str | None = None
+    """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
+    favourable: str | None = None
+    """What is favourable: a value of the target, or column=value."""
+    fairness: float = 100.0
+    """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(2e-4, (0.5, 0.9), decay=1e-6)
     """Both players' optimizer (section 5.1: a learning rate of 2e-4)."""
     ema_half_life: float | None = None
@@ -70,6 +77,7 @@ class CTGAN(Tabular):
         """Networks and players."""
         config = self.config
         layout = self.prepared("ctgan", config.pack)
+        self.parity = Parity(config.fair, config.favourable, config.fairness)
         self.latent = Normal(config.latent)
         self.G = Generator(config.latent, self.spec, hidden=config.hidden)
         inputs = self.spec.shape[0] + len(layout.conditions)
@@ -102,7 +110,7 @@ class CTGAN(Tabular):
         return {"adversarial": wasserstein_d(self.D(real), self.D(fake)), "penalty": self.config.penalty * penalty}
 
     def generator_loss(self, batch: Batch) -> Losses:
-        """-D(G(z)), and the cross-entropy of the category that was asked for (section 4.3)."""
+        """-D(G(z)), the cross-entropy of the category that was asked for (section 4.3), and fairness."""
         condition = self.condition(batch)
         logits = self.G(batch["z"], condition)
         made = self.blocks.gumbel(logits, self.config.temperature)
@@ -110,6 +118,7 @@ class CTGAN(Tabular):
         return {
             "adversarial": wasserstein_g(self.D(self.packed(made, condition))),
             "condition": -(log * condition).sum() / len(condition),
+            **self.fair(logits, batch),
         }
 
     def critique(self, batch: Batch) -> Tensor:

@@ -1,0 +1,121 @@
+"""Fair rows: a term of the generator's loss that asks for demographic parity, for every game of tables."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.core.errors import BadOption
+from zerosum.data.columns import Categories, Name
+from zerosum.data.constraints import Condition, spelled
+from zerosum.data.given import fulfilling
+from zerosum.data.grammar import OPERATORS, no_column, parse_condition
+from zerosum.data.table_encoding import TableEncoding
+from zerosum.objectives.parity import parity
+from zerosum.training.player import Losses
+
+
+class Parity(nn.Module):
+    """The parity of rows' labels between the groups of a protected column, times a weight.
+
+    The logits of the label alone are pulled: were the groups pulled as well, G could turn women into men of the same
+    income instead of giving women that of men, and a model would learn the old labels from the rest of the row.
+
+    Args:
+        fair: the protected column; None: no such term.
+        favourable: a value of the target, or a condition on another column of categories ("education=Masters").
+        weight: of the term.
+
+    Raises:
+        BadOption: only one of the two is given, or the weight is negative.
+    """
+
+    groups: Tensor
+    good: Tensor
+
+    def __init__(self, fair: str | None, favourable: str | None, weight: float):
+        super().__init__()
+        if (fair is None) != (favourable is None):
+            given, lacking = ("--favourable", "--fair") if fair is None else ("--fair", "--favourable")
+            raise BadOption(f"{given} needs {lacking}: a protected column and what is favourable belong together.")
+        if weight < 0:
+            raise BadOption(f"--fairness is {weight}; it is a weight of 0 or more.")
+        self.fair, self.favourable, self.weight = fair, favourable, weight
+        # Found out anew by `meet` before each training, so not part of a checkpoint.
+        for name in ("groups", "good"):
+            self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
+
+    def meet(self, table: TableEncoding) -> None:
+        """Find the groups, and what is favourable, among the categories of a table.
+
+        Raises:
+            BadOption: there is no such column or category, or the label is the protected column itself.
+        """
+        if self.fair is None or self.favourable is None:
+            return
+        groups, good = self._groups(self.fair, table), favourable(self.favourable, table)
+        if groups[0] == good[0]:
+            raise BadOption(f"--fair {self.fair} and --favourable {self.favourable} name the same column.")
+        for name, (choice, allowed) in (("groups", groups), ("good", good)):
+            places = table.layout.starts[1][choice] + allowed.nonzero().squeeze(1)
+            setattr(self, name, places.to(self.get_buffer(name).device))
+
+    def _groups(self, fair: str, table: TableEncoding) -> tuple[int, Tensor]:
+        """Which choice the groups are, and which of its categories (bool): all but "missing"."""
+        name = named(fair, table)
+        if name is None:
+            raise BadOption(f"--fair {fair}: {no_column(fair, list(table.by_name))}")
+        column = table.by_name[name]
+        if not isinstance(column.content, Categories) or column.content.size < 2:
+            raise BadOption(f"--fair {fair}: groups are categories, two or more, but this column is {column.kind}.")
+        return table.choice(name), torch.arange(column.choices) < column.content.size
+
+    def forward(self, probabilities: Tensor, weights: Tensor | None = None) -> Losses:
+        """{"parity": 0-d}, or nothing where nothing was asked for.
+
+        Args:
+            probabilities: of generated rows (n, d).
+            weights: (n,) how often such rows come when nobody asks for anything.
+        """
+        if not self.weight or not len(self.groups):
+            return {}
+        good = probabilities.index_select(1, self.good).sum(1)
+        groups = probabilities.detach().index_select(1, self.groups)
+        return {"parity": self.weight * parity(good, groups, weights)}
+
+
+def named(text: str, table: TableEncoding) -> Name | None:
+    """The column of this name as it is, which may be a number; None where there is none."""
+    return next((name for name in table.by_name if str(name) == text.strip()), None)
+
+
+def favourable(text: str, table: TableEncoding) -> tuple[int, Tensor]:
+    """Which choice the favourable label is, and which of its categories: bool (categories,).
+
+    Args:
+        text: a value of the target, or a condition on a column of categories.
+        table: the encoding.
+
+    Raises:
+        BadOption: there is no target, or no such column or category.
+    """
+    target = None if table.target is None else table.by_name[table.target]
+    values = target.content.values if target and isinstance(target.content, Categories) else ()
+    if target and text.strip() in map(spelled, values):
+        return table.choice(target.name), fulfilling(Condition(target.name, "=", text.strip()), table)
+    left, *right = OPERATORS.split(text, maxsplit=1)
+    name = named(left, table)
+    if name is None or not right:
+        if target is None:
+            raise BadOption(f"--favourable {text}: name its column, as in sex=Female, or give --data.target.")
+        what = f"it has {', '.join(map(spelled, values[:20]))}" if values else f"it is {target.kind}"
+        raise BadOption(f"--favourable {text}: the target {target.name!r} has no such category; {what}.")
+    column = table.by_name[name]
+    if not isinstance(column.content, Categories) or not column.choices:
+        raise BadOption(f"--favourable {text}: labels are categories, but column {name!r} is {column.kind}.")
+    # What is equal to ">50K" need not be quoted.
+    equal = Condition(name, "=", right[1].strip().strip("'\""))
+    allowed = fulfilling(equal if right[0] == "=" else parse_condition(text, list(table.by_name)), table)
+    if allowed.all():
+        raise BadOption(f"--favourable {text}: every value of column {name!r} is, so that nothing differs.")
+    return table.choice(name), allowed
