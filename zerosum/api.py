@@ -22,11 +22,14 @@ from zerosum.core.settings import Auto, from_json, to_json
 from zerosum.data import load as load_data
 from zerosum.data.options import Data
 from zerosum.data.spec import Dataset
+from zerosum.data.table_store import TableStore
 from zerosum.health.monitor import Monitor
 from zerosum.interop import read_weights
 from zerosum.metrics.callback import Scoring
 from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
+from zerosum.metrics.tables.callback import TableScoring
+from zerosum.metrics.tables.scores import TableScores, evaluate_tables
 from zerosum.report.callback import Reporting
 from zerosum.training import automatic, checkpoint, loop, memory, transfer
 from zerosum.training.arena import Arena, open_arena, requested
@@ -34,8 +37,10 @@ from zerosum.training.augmentation import ADA, Augment
 from zerosum.training.batches import equal_share
 from zerosum.training.callback import Callback
 from zerosum.training.generator import TrainedGenerator
+from zerosum.training.imputer import Imputer
 from zerosum.training.loop import Run
 from zerosum.training.pictures import Pictures
+from zerosum.training.table_generator import TableGenerator
 from zerosum.training.trackers import JsonLines, ProgressBar, TensorBoard, WeightsAndBiases, announce
 
 Features = Literal["auto", "inception", "dinov2", "classifier", "pixels", "none"]
@@ -229,8 +234,20 @@ def import_weights(file: Path | str, system: str | None = None) -> TrainedGenera
 def evaluate(
     generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000,
     seed: int = 0, weights: Path | None = None, options: Data | None = None, per_class: bool = False,
-) -> Scores:  # fmt: skip
+    fair: str | None = None, favourable: str | None = None,
+) -> Scores | TableScores:  # fmt: skip
     """Measure a generator (or the one of a run folder) against data, by default the data it was trained on.
+
+    Args:
+        generator: a generator, a run folder, or the folder of a generator.
+        data: what it is compared with; by default what a run was trained on.
+        features: what images are compared by.
+        n: generated samples.
+        seed: of the generated samples.
+        weights: a local weights file for features of images.
+        options: how the data is read.
+        per_class: images: also a score for each class.
+        fair, favourable: tables: measure fairness to the groups of a column, in the label that they want.
 
     Example:
         >>> print(zerosum.evaluate("runs/demo", n=2000).values["fd"])
@@ -247,7 +264,22 @@ def evaluate(
     if data is None:
         raise BadOption("evaluate needs data to compare with: a path, a built-in name, or a Dataset.")
     dataset = data if isinstance(data, Dataset) else load_data(data, options or Data(resolution=_resolution(generator)))
+    if isinstance(generator, TableGenerator):
+        return _table_scores(generator, dataset, n, seed, fair, favourable)
+    if fair is not None or favourable is not None:
+        raise BadOption("--fair and --favourable are for tables.")
     return score(generator, dataset, features=features, n=n, seed=seed, weights=weights, per_class=per_class)
+
+
+def _table_scores(
+    generator: TableGenerator, dataset: Dataset, n: int, seed: int, fair: str | None, favourable: str | None
+) -> TableScores:
+    """Scores of a generator's rows against the rows of a data set, read by the generator's own encoding."""
+    if not isinstance(dataset.train, TableStore):
+        raise BadOption(f"this generator makes tables, but {dataset.name} is {dataset.spec.kind}: give a table.")
+    train, test = dataset.train.frame(), dataset.test.frame() if isinstance(dataset.test, TableStore) else None
+    made = generator.sample(n, seed=seed)
+    return evaluate_tables(train, test, made, generator.table, seed=seed, protected=fair, favourable=favourable)
 
 
 def _resolution(generator: TrainedGenerator) -> str | None:
@@ -373,13 +405,22 @@ def _play(
         "versions": versions(),
         **said,
     }
-    watching: list[Callback] = [JsonLines(), TensorBoard(), Pictures()]
-    if command.features != "none":
-        watching.append(Scoring(command.features, weights=command.weights))
+    watching: list[Callback] = [JsonLines(), TensorBoard(), *_scoring(command, dataset, game)]
     watching += [Monitor(command.run.on_illness), Reporting()]
     watching += [WeightsAndBiases(command.wandb)] if command.wandb else []
     watching += [] if quiet else [ProgressBar()]
     return loop.train(game, dataset, command.run, folder, watching, facts, arena)
+
+
+def _scoring(command: Command, dataset: Dataset, game: Any) -> list[Callback]:
+    """Who draws and measures what the game makes. Raises BadOption for features of images where there are none."""
+    if dataset.spec.kind != "table":
+        pictures: list[Callback] = [Pictures()]
+        measured = command.features != "none"
+        return pictures + ([Scoring(command.features, weights=command.weights)] if measured else [])
+    if command.features not in ("auto", "none") or command.weights is not None:
+        raise BadOption("--features and --weights are for images; scores of tables need none: leave them out.")
+    return [] if command.features == "none" or isinstance(game.trained(), Imputer) else [TableScoring()]
 
 
 def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path, said: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ import torch
 
 from tests.metrics.fakes import Replay
 from zerosum.data import Dataset, load
-from zerosum.metrics.callback import Scoring, lowest_so_far, undisturbed
+from zerosum.metrics.callback import Scoring, best_so_far, undisturbed
 from zerosum.metrics.scores import Scores
 
 
@@ -70,10 +70,10 @@ def test_snapshots_and_the_end(digits: Dataset, tmp_path: Path) -> None:
 
 def test_after_a_resume_the_best_is_remembered(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
-    assert math.isinf(lowest_so_far(log, 100))
+    assert math.isinf(best_so_far(log, 100))
     lines = [{"kind": "scores", "samples": s, "fd": fd} for s, fd in [(100, 9.0), (200, 5.0), (300, 2.0)]]
     log.write_text("\n".join(json.dumps(line) for line in [*lines, {"kind": "log", "samples": 5}]) + '\n{"kind": "sco')
-    assert lowest_so_far(log, 200) == 5.0  # what was noted after the checkpoint is played again
+    assert best_so_far(log, 200) == 5.0  # what was noted after the checkpoint is played again
 
 
 def test_undisturbed_after_an_error() -> None:

@@ -74,7 +74,7 @@ class Data:
     source: str | None = None
     """Translate images: from the left or the right half of each (left, right); from the images of a second folder or
     archive that have the same names (PATH); or, unpaired, from the images of one class (its name)."""
-    target: str | None = None
+    target: Annotated[str | None, tyro.conf.arg(aliases=["--target"])] = None
     """Translation: the class that a class given as --data.source is translated into (default: the only other one).
     Tables: the column that models are to predict."""
     unpaired: bool = False

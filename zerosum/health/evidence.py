@@ -100,7 +100,8 @@ class Evidence:
         elif line["kind"] == "scores":
             snapshot = self._at(samples)
             snapshot.scores, snapshot.floor = numbers(line), numbers(line.get("floor") or {})
-            snapshot.missing = [str(name) for name in line.get("missing") or []]
+            named = line.get("missing")  # scores of tables have a number there
+            snapshot.missing = [str(name) for name in named] if isinstance(named, list) else []
         elif line["kind"] == "health":
             snapshot = self._at(samples)
             snapshot.probe = numbers(line)

@@ -57,7 +57,7 @@ class Scoring(Callback):
         with undisturbed():
             real = reference(training.dataset, self.features, self.n, self.seed, self.weights)
             _ = real.train, real.floor
-        self.best = lowest_so_far(training.folder / "metrics.jsonl", training.samples)
+        self.best = best_so_far(training.folder / "metrics.jsonl", training.samples)
 
     def snapshot(self, training: Training) -> None:
         """Set `training.scores`, and `training.better` where the Fréchet distance is the lowest so far."""
@@ -85,12 +85,12 @@ class Scoring(Callback):
         write_text(training.folder / "scores.json", scores.to_json())
 
 
-def lowest_so_far(log: Path, samples: int) -> float:
-    """The lowest Fréchet distance noted in metrics.jsonl up to `samples`; infinite where there is none."""
-    best = math.inf
+def best_so_far(log: Path, samples: int, score: str = "fd", highest: bool = False) -> float:
+    """The lowest (or highest) value of a score noted in metrics.jsonl up to `samples`; infinite where there is none."""
+    found = []
     for text in log.read_text(encoding="utf-8").splitlines() if log.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):  # a line that a crash cut short
             line = json.loads(text)
-            if line.get("kind") == "scores" and line.get("samples", 0) <= samples and "fd" in line:
-                best = min(best, float(line["fd"]))
-    return best
+            if line.get("kind") == "scores" and line.get("samples", 0) <= samples and score in line:
+                found.append(float(line[score]))
+    return max(found, default=-math.inf) if highest else min(found, default=math.inf)

@@ -92,8 +92,8 @@ class Batches:
             beside = self.beside(start, self.batch_size)[mine]
             sources = self.store.source.fetch(beside, self._flips("flip source", start))
             batch["source"] = self.arena.place(sources)["image"]
-        beside = self.order.beside(start, self.batch_size)
-        batch |= self.arena.place({name: value[mine] for name, value in beside.items()})
+        extra = self.order.beside(start, self.batch_size)
+        batch |= self.arena.place({name: value[mine] for name, value in extra.items()})
         draw = randomness.generator(self.arena.device, *self.seed, "noise", start)
         for name, latent in self.noise.items():
             batch[name] = latent.draw(self.batch_size, draw)[mine]
