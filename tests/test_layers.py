@@ -24,6 +24,7 @@ LAYERS = {
     "interop": 6,
     "provenance": 6,
     "api": 7,
+    "imputers": 7,
     "report": 7,
     "lab": 8,
     "server": 8,

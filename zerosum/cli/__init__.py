@@ -15,7 +15,20 @@ from pathlib import Path
 
 from zerosum.core.errors import ZerosumError
 
-ORDER = ["list", "train", "resume", "sample", "translate", "evaluate", "health", "check-data", "edit", "lab", "import"]
+ORDER = [
+    "list",
+    "train",
+    "resume",
+    "sample",
+    "impute",
+    "translate",
+    "evaluate",
+    "health",
+    "check-data",
+    "edit",
+    "lab",
+    "import",
+]
 """The commands that come first in the help, in the order one uses them."""
 
 EXAMPLE = """examples:

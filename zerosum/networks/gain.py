@@ -29,7 +29,9 @@ class Numbers(nn.Module):
 
     def __init__(self, cells: Sequence[Cell]):
         super().__init__()
-        kept, owner, scale = [], [], []
+        kept: list[int] = []
+        owner: list[int] = []
+        scale: list[float] = []
         self.pieces: list[tuple[int, bool, slice]] = []
         for j, cell in enumerate(cells):
             choices = range(cell.choices.start, cell.choices.stop) if cell.size > 1 or cell.place is None else range(0)

@@ -38,16 +38,16 @@ from zerosum.training.player import Losses, Player
 class Config:
     """Settings of the masked imputer."""
 
-    rounds: int = 4_000
+    rounds: int = 3_000
     """Rounds in which G learns to guess."""
     adversarial_rounds: int = 1_000
     """Rounds after these in which the critic joins; 0: no critic at all."""
-    batch_size: int = 256
+    batch_size: int = 512
     """Rows a batch."""
     width: int = 256
     """Of the residual perceptrons."""
-    layers: int = 4
-    """Residual blocks of G; the critic has half as many."""
+    layers: int = 3
+    """Residual blocks of G; the critic has one less."""
     bins: int = 32
     """Places that a number may have, shared out to its modes."""
     latent: int = 32
@@ -97,7 +97,7 @@ class MaskedImputer(Game):
             self.G, optimizer=config.adam, clip=1.0, rate=self.rate, ema_half_life=config.ema_half_life
         )
         if config.adversarial_rounds:
-            self.D = RowCritic(self.spec, width=config.width, blocks=max(config.layers // 2, 1))
+            self.D = RowCritic(self.spec, width=config.width, blocks=max(config.layers - 1, 1))
             self.critic = Player(self.D, optimizer=config.critic_adam)
 
     def rate(self, progress: float) -> float:
