@@ -48,7 +48,7 @@ def epsilon_lower_bound(
 ) -> float:
     """What epsilon of (epsilon, delta)-differential privacy must at least be, given an attack's scores.
 
-    Whoever is (epsilon, delta)-private lets an attack find no larger a share of the members than delta plus exp(epsilon)
+    Who is (epsilon, delta)-private lets an attack find no larger a share of the members than delta plus exp(epsilon)
     times the share of the others that it takes for members; likewise for who is taken for another (Kairouz et al. 2015,
     arXiv:1311.0776, theorem 2.1). The shares are bounded as Clopper and Pearson do, each at half of the error that is
     allowed (Jagielski et al. 2020, arXiv:2006.07709, section 4). The threshold, and which of the two inequalities is

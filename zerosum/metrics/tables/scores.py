@@ -83,9 +83,7 @@ class TableScores:
         from rich.table import Table
 
         p = self.protocol
-        title = (
-            f"{p['n_synthetic']:,} synthetic rows against {p['n_train']:,} training and {p['n_test']:,} held-out rows"
-        )
+        title = f"{p['n_synthetic']:,} synthetic rows; {p['n_train']:,} real ones to train, {p['n_test']:,} held out"
         table = Table(title=title, caption="\n".join(self.notes), title_justify="left", caption_justify="left")
         for heading in ("Score", "Value", *(BASELINES[name] for name in self.baselines), "Good", "Meaning"):
             table.add_column(heading, justify="left" if heading in ("Score", "Good", "Meaning") else "right")
@@ -243,8 +241,8 @@ def _protocol(truth: Truth, synthetic: Sheet, found: Measured, encoding: TableEn
             "model": f"histogram gradient boosting, 100 rounds, {detection.FOLDS} parts, equal rows in one",
             "rows_of_each": min(n, len(truth.train), detection.ROWS),
         },
-        "real": "training rows drawn with repetition; all of them for usefulness; for privacy, one half of the different "
-        "ones against the other",
+        "real": "training rows drawn with repetition; all of them for usefulness; for privacy one half of the "
+        "different ones against the other",
     }
     if truth.target is not None:
         protocol["target"] = str(truth.target)
