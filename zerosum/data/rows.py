@@ -51,6 +51,16 @@ class Layout:
         return torch.cat([*pieces, torch.zeros(0, dtype=torch.int64)])
 
     @cached_property
+    def absent(self) -> Tensor:
+        """Where each scalar's row says that its cell is missing: int64 (s,), CPU; d where it never is."""
+        places = {
+            block.column: piece.stop - 1
+            for block, piece in zip(self.spec.blocks, self.spec.slices, strict=True)
+            if block.kind == "softmax" and block.missing
+        }
+        return torch.tensor([places.get(block.column, self.spec.shape[0]) for block in self.scalars], dtype=torch.int64)
+
+    @cached_property
     def offsets(self) -> Tensor:
         """Where the categories of each choice begin among those of all choices: int64 (c,), CPU."""
         sizes = torch.tensor([block.size for block in self.choices], dtype=torch.int64)
