@@ -38,6 +38,8 @@ class _Imputing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     draws: bool
     devices: str
     random_state: Any
+    _continuous: bool
+    """Whether all numbers are continuous; else those with few values are levels in order."""
 
     def _settings(self) -> tuple[str, Any]:
         """The system and its settings."""
@@ -117,7 +119,7 @@ class _Imputing(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             if column not in names and not (isinstance(column, int) and 0 <= column < len(names)):
                 raise BadOption(f"categorical names the column {column!r}, which is not there: {names[:20]}.")
             chosen.append(column if column in names else names[int(column)])
-        numbers = [name for name in names if is_number(frame[name]) and frame[name].notna().any()]
+        numbers = [name for name in names if self._continuous and is_number(frame[name]) and frame[name].notna().any()]
         return dict.fromkeys(numbers, "continuous") | dict.fromkeys(chosen, "categorical")
 
 
@@ -157,6 +159,8 @@ class GAINImputer(_Imputing):
         >>> whole = GAINImputer(random_state=0).fit_transform(X)
     """
 
+    _continuous = True
+
     def __init__(
         self, *, rounds: int = gain.Config.rounds, batch_size: int = gain.Config.batch_size, width: int | None = None,
         alpha: float = gain.Config.alpha, hint: Literal["paper", "program"] = "paper",
@@ -175,8 +179,8 @@ class GAINImputer(_Imputing):
 
 
 class MaskedImputer(_Imputing):
-    """zerosum's masked imputer as a scikit-learn transformer: more exact than GAIN on all tables measured, and draws
-    that keep the distribution of the data.
+    """zerosum's masked imputer as a scikit-learn transformer. Numbers with few values are levels in order, of which the
+    mean is taken; the others have modes.
 
     Args:
         rounds, adversarial_rounds, batch_size, width, layers, bins, adversary: as in
@@ -190,6 +194,8 @@ class MaskedImputer(_Imputing):
     Example:
         >>> model = make_pipeline(MaskedImputer(random_state=0), Ridge()).fit(X, y)
     """
+
+    _continuous = False
 
     def __init__(
         self, *, rounds: int = masked_imputer.Config.rounds,

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.core import randomness
-from zerosum.core.errors import BadData, BadOption
+from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.data.cells import absent
-from zerosum.data.columns import Categories, Column, Name, Numbers
+from zerosum.data.columns import Name
 from zerosum.data.constraints import Constraint
 from zerosum.data.frames import as_frame
-from zerosum.data.identifiers import Identifier
 from zerosum.data.spec import Spec
 from zerosum.data.table_encoding import TableEncoding
-from zerosum.networks.imputation import Filler, Guess
+from zerosum.networks.imputation import Filler
+from zerosum.training import filling
 from zerosum.training.arena import has_bf16
 from zerosum.training.generator import Given, TrainedGenerator
 
@@ -135,7 +135,7 @@ class Imputer(TrainedGenerator):
         filled = self._filled(result, seed, draws, rounded) if any(own.any() for own in lost.values()) else {}
         for name, cells in filled.items():
             if lost[name].any():
-                result[name] = put(result[name], lost[name], cells, name)
+                result[name] = filling.put(result[name], lost[name], cells, name)
         if index is not None:
             result.index = index
         return result
@@ -162,7 +162,11 @@ class Imputer(TrainedGenerator):
         filled: dict[Name, Any] = {}
         own = {cell.column for cell in self.network.cells.cells}
         for number, column in enumerate(self.table.columns):
-            if column.name in frame and number not in own and (cells := unlearned(column, frame[column.name], seed)):
+            if (
+                column.name in frame
+                and number not in own
+                and (cells := filling.unlearned(column, frame[column.name], seed))
+            ):
                 filled[column.name] = cells[0]
         if draws:
             return filled | self._drawn(rows, visible, seed)
@@ -213,92 +217,5 @@ class Imputer(TrainedGenerator):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
                 guesses = self.network.guess(given["row"], given["visible"], z)
             for j, (column, guess) in enumerate(zip(columns, guesses, strict=True)):
-                best[j, index.numpy()] = expected(column, guess)
-        return {column.name: cells_of(column, best[j], rounded, seed) for j, column in enumerate(columns)}
-
-
-# -- cells ------------------------------------------------------------------------------------------------------------
-
-
-def expected(column: Column, guess: Guess) -> np.ndarray:
-    """The best guess of n cells of a column, float64 (n,): of numbers the mean, as `Column.numbers` gives them; of
-    numbers with few values their mean; of other levels in order the number of the median; of categories that of the
-    most likely.
-    """
-    chances = guess.chances.double().cpu().numpy()
-    if isinstance(column.content, Numbers):
-        assert guess.places is not None
-        places = guess.places.expand(len(chances), -1) if guess.places.shape[0] > 1 else guess.places
-        choices = guess.choices.cpu().numpy()
-        flat = places.float().cpu().numpy().ravel()
-        values = column.content.modes.join(flat, np.resize(choices, flat.shape)).reshape(places.shape)
-        return (chances * values).sum(1) / chances.sum(1)
-    assert isinstance(column.content, Categories)
-    if (levels := numeric(column)) is not None:
-        return chances @ levels / chances.sum(1)
-    if column.kind == "ordinal":
-        return (chances.cumsum(1) < 0.5 * chances.sum(1, keepdims=True)).sum(1).astype(np.float64)
-    return chances.argmax(1).astype(np.float64)
-
-
-def numeric(column: Column) -> np.ndarray | None:
-    """The values of a column with few numbers, in their order; None for other columns."""
-    content = column.content
-    if column.kind != "ordinal" or not isinstance(content, Categories) or content.others or content.levels:
-        return None
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in content.values):
-        return None
-    return np.array(content.values, dtype=np.float64)
-
-
-def cells_of(column: Column, best: np.ndarray, rounded: bool, seed: int) -> Any:
-    """The best guesses (n,) as an array of the column's cells."""
-    if isinstance(column.content, Numbers):
-        content = column.content if rounded else replace(column.content, decimals=None)
-        places, modes = content.modes.split(best, np.full(len(best), 0.5))
-        return replace(column, content=content).decode(len(best), places, modes, seed)
-    levels = numeric(column)
-    if levels is None:
-        return column.decode(len(best), None, best.astype(np.int64), seed)
-    if not rounded and column.cells.measure == "float" and not column.cells.form:
-        return pd.array(best, dtype=column.cells.dtype)
-    nearest = np.abs(best[:, None] - levels).argmin(1)
-    return column.decode(len(best), None, nearest, seed)
-
-
-def unlearned(column: Column, series: pd.Series, seed: int) -> tuple[Any] | None:
-    """Cells (n,) of a column that nothing is learned of, in a tuple; None where there is nothing to fill in."""
-    missing = absent(series)
-    if not missing.any() or column.content is None or (column.kind == "constant" and not column.content.values):  # type: ignore[union-attr]
-        return None
-    if not isinstance(column.content, Identifier):
-        return (column.decode(len(series), None, None, seed),)
-    # As many new ones as there are rows and known ones, so that enough are left that nobody has.
-    count = len(series) + int(missing.sum())
-    made = pd.Series(column.decode(count, None, np.zeros(count, np.int64), seed))
-    fresh = made[~made.isin(series[~missing])].iloc[: int(missing.sum())]
-    cells = made.iloc[: len(series)].copy()
-    cells[missing] = fresh.array
-    return (cells.array,)
-
-
-def put(series: pd.Series, missing: np.ndarray, cells: Any, name: Name) -> pd.Series:
-    """The series with missing cells taken from `cells` (n,), in its own dtype; a column without any cell gets theirs.
-
-    Raises:
-        BadData: its dtype cannot hold them.
-    """
-    own = pd.Series(cells[missing])
-    try:
-        made = series.copy()
-        made[missing] = own.astype(series.dtype).array
-        if not absent(made)[missing].any():
-            return made
-    except (ValueError, TypeError):
-        pass
-    if missing.all():
-        return pd.Series(cells, index=series.index)
-    raise BadData(
-        f"column {name!r} is {series.dtype}, which cannot hold {own.iloc[0]!r}, one of the cells to be filled in: make "
-        f"it {own.dtype}, as it was in training."
-    )
+                best[j, index.numpy()] = filling.expected(column, guess)
+        return {column.name: filling.cells(column, best[j], rounded, seed) for j, column in enumerate(columns)}
