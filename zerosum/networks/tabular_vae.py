@@ -8,16 +8,10 @@ from torch import Tensor, nn
 from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
 from zerosum.networks.tabular import Blocks
+from zerosum.networks.tabular_mlp import hidden_layers
 
 SPREAD = (0.01, 1.0)
 """Within which a number's standard deviation stays; places are in [-1, 1]."""
-
-
-def hidden_layers(inputs: int, hidden: int, layers: int) -> nn.Sequential:
-    """`layers` fully connected ones with ReLU, (n, inputs) to (n, hidden)."""
-    widths = [inputs] + [hidden] * layers
-    pairs = zip(widths, widths[1:], strict=False)
-    return nn.Sequential(*(part for a, b in pairs for part in (nn.Linear(a, b), nn.ReLU())))
 
 
 class Encoder(nn.Module):

@@ -1,0 +1,52 @@
+"""A plain generator of encoded rows: hidden layers, a head for numbers, one for choices. Shapes as in
+`zerosum.networks.tabular`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from zerosum.data.rows import Layout
+from zerosum.data.spec import Spec
+from zerosum.networks.tabular import Blocks
+
+
+def hidden_layers(inputs: int, hidden: int, layers: int) -> nn.Sequential:
+    """`layers` fully connected ones with ReLU, (n, inputs) to (n, hidden)."""
+    widths = [inputs] + [hidden] * layers
+    pairs = zip(widths, widths[1:], strict=False)
+    return nn.Sequential(*(part for a, b in pairs for part in (nn.Linear(a, b), nn.ReLU())))
+
+
+class Generator(nn.Module):
+    """z (n, latent) to scalars in [-1, 1] and logits of the choices, at their places in a row (n, d).
+
+    Conditions are not looked at: what rows are to fulfil is asked of their logits (`TableGenerator`).
+
+    Attributes:
+        counts: (k,) how often the data has each category.
+
+    Args:
+        latent: size of z.
+        spec: of the rows.
+        hidden: units of each hidden layer.
+        layers: how many.
+    """
+
+    counts: Tensor
+
+    def __init__(self, latent: int, spec: Spec, *, hidden: int, layers: int = 1):
+        super().__init__()
+        self.blocks = Blocks(spec)
+        self.body = hidden_layers(latent, hidden, layers)
+        self.scalars = nn.Linear(hidden, self.blocks.scalars)
+        self.logits = nn.Linear(hidden, self.blocks.width - self.blocks.scalars)
+        self.register_buffer("counts", torch.ones(len(Layout(spec).conditions)))
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """(n, d), float32."""
+        x = self.body(z)
+        with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
+            scalars, logits = torch.tanh(self.scalars(x.float())), self.logits(x.float())
+        return torch.cat([scalars, logits], 1).index_select(1, self.blocks.back)
