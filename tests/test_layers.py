@@ -25,6 +25,7 @@ LAYERS = {
     "provenance": 6,
     "api": 7,
     "imputers": 7,
+    "synthesizers": 8,
     "report": 7,
     "lab": 8,
     "server": 8,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
+from zerosum.core.errors import BadOption
 from zerosum.data.options import Data
 
 
@@ -16,6 +17,8 @@ class Options:
     """Measure a trained generator against real data.
 
     Example: zerosum evaluate runs/dcgan-digits-20260101-1 --n 10000 --json
+
+    Example: zerosum evaluate runs/ctgan-customers-20260101-1 --html report.html
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -36,6 +39,12 @@ class Options:
     """Also a score per class."""
     equivariance: bool = False
     """Instead, how exactly images move with the generator's input: EQ-T and EQ-R in dB (StyleGAN3 only; no data)."""
+    fair: str | None = None
+    """Tables: also measure fairness to the groups of this column."""
+    favourable: str | None = None
+    """Tables: the value of the target column that people want, for --fair."""
+    html: Path | None = None
+    """Tables: also write a page with plots here."""
     json: bool = False
     """Print JSON."""
 
@@ -52,12 +61,25 @@ def main(arguments: list[str]) -> int:
     scores = api.evaluate(
         options.run, options.source, features=options.features, n=options.n, seed=options.seed, weights=options.weights,
         options=options.data if options.data != Data() else None, per_class=options.per_class,
+        fair=options.fair, favourable=options.favourable,
     )  # fmt: skip
+    if options.html is not None:
+        _page(options.html, scores, options.run.name)
     if options.json:
         print(scores.to_json())
     else:
         Console().print(scores.table())
     return 0
+
+
+def _page(path: Path, scores: Any, title: str) -> None:
+    """Write the page about a synthetic table."""
+    from zerosum.metrics.tables.scores import TableScores
+    from zerosum.report.tables import write_tables
+
+    if not isinstance(scores, TableScores):
+        raise BadOption("--html is for tables; of images, a run's report.html shows the scores.")
+    write_tables(path, scores, title)
 
 
 def _equivariance(options: Options) -> int:

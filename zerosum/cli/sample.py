@@ -1,4 +1,4 @@
-"""Draw samples from a trained generator: PNG files and a grid, or one npz."""
+"""Draw samples from a trained generator: PNG files and a grid, one npz, or a table."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ class Options:
     """Draw samples from a trained generator; the same seed gives the same samples, bit for bit.
 
     Example: zerosum sample runs/dcgan-digits-20260101-1 -n 64 --seed 1 --out samples/
+
+    Example: zerosum sample runs/ctgan-customers-20260101-1 -n 1000 --given sex=Female --given 'age>60' --out b.csv
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -28,10 +30,15 @@ class Options:
     """Decides which."""
     class_: Annotated[str | None, tyro.conf.arg(name="class")] = None
     """Only this class, by number or name (class-conditional generators)."""
+    given: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Tables: only rows that fulfil this, such as sex=Female, 'age>60' or 'city!=Bonn'; may be repeated."""
+    balance: str | None = None
+    """Tables: every category of this column equally often."""
     truncation: float = 1.0
     """Below 1: more typical, less varied."""
-    out: Path = Path("samples")
-    """A folder for PNG files and grid.png, or a file ending in .npz."""
+    out: Path | None = None
+    """A folder for PNG files and grid.png, or a file ending in .npz; of tables a file: .csv, .tsv (also .gz), .parquet,
+    .feather or .arrow (default: samples, or samples.csv)."""
     json: bool = False
     """Print what was written as JSON."""
 
@@ -42,15 +49,40 @@ def main(arguments: list[str]) -> int:
     from zerosum import api
 
     generator = api.load(options.run)
-    given = None if options.class_ is None else {"label": class_number(options.class_, generator)}
-    samples = generator.sample(options.n, given=given, seed=options.seed, truncation=options.truncation)
-    written = write(samples, options.out, generator)
+    out, written = (table if generator.spec.kind == "table" else images)(options, generator)
     print(
         json.dumps({"files": [str(path) for path in written], "seed": options.seed})
         if options.json
-        else f"wrote {options.n} samples to {options.out}"
+        else f"wrote {options.n:,} samples to {out}"
     )
     return 0
+
+
+def images(options: Options, generator: Any) -> tuple[Path, list[Path]]:
+    """Write images (or points); what was asked for, and the files."""
+    if options.given or options.balance:
+        raise BadOption("--given and --balance are for tables; images of one class: --class NAME.")
+    out = options.out or Path("samples")
+    given = None if options.class_ is None else {"label": class_number(options.class_, generator)}
+    samples = generator.sample(options.n, given=given, seed=options.seed, truncation=options.truncation)
+    return out, write(samples, out, generator)
+
+
+def table(options: Options, generator: Any) -> tuple[Path, list[Path]]:
+    """Write rows in the dialect of the text file that the generator learned from; the file, twice."""
+    from zerosum.data.dialect import WRITTEN, write_table
+
+    out = options.out or Path("samples.csv")
+    if options.class_ is not None:
+        raise BadOption(f"--class {options.class_}: this generator makes tables; ask for rows: --given column=value.")
+    if not out.name.lower().endswith(WRITTEN):
+        raise BadOption(f"--out {out}: tables are written as {', '.join(WRITTEN)}.")
+    asked = {"balance": options.balance} if options.balance else {}
+    rows = generator.sample(
+        options.n, given=list(options.given), seed=options.seed, truncation=options.truncation, **asked
+    )
+    write_table(rows, out, generator.encoding.dialect)
+    return out, [out]
 
 
 def class_number(text: str, generator: Any) -> int:
