@@ -52,9 +52,9 @@ def _bars(found: Mapping[str, Any]) -> Html:
 
 def _histogram(found: Mapping[str, Any]) -> Html:
     edges, real, made = found["edges"], found["real"], found["synthetic"]
-    x = Axis(edges[0], edges[-1], 4, WIDTH - 4)
     y = Axis(0.0, max(*real, *made, 1e-9), BOTTOM, TOP)
-    places = [x(edge) for edge in edges]
+    width = (WIDTH - 8) / len(real)  # all bins are equally wide
+    places = [round(4 + i * width, 1) for i in range(len(edges))]
 
     def steps(shares: Sequence[float]) -> str:
         pairs = [f"{a:g} {y(share):g}L{b:g} {y(share):g}" for a, b, share in zip(places[:-1], places[1:], shares)]

@@ -96,7 +96,7 @@ def privacy(scores: TableScores) -> Verdict:
         f"{copies:,.0f} of {rows:,} rows are exact copies of training rows; by chance, {expected:,.0f} would be."
     )
     reasons.append(
-        f"{100 * values['nearer_train']:.1f} % of the rows are nearer to a training row than to a held-out one; 50 % is chance."
+        f"{100 * values['nearer_train']:.1f} % are nearer to a training row than to a held-out one; chance is 50 %."
     )
     reasons.append(
         f"An attack that asks whether a row was trained on has an AUC of {values['attack_auc']:.3f}; 0.5 is chance"

@@ -175,11 +175,11 @@ def _pairs(scores: TableScores) -> Html:
     largest = max((value for row in apart for value in row), default=0.0) or 1.0
     scaled = [[value / largest for value in row] for row in apart]
     maps = [
-        plots.heat_map("Real", "how strongly two columns hang together", names, part("real")),
+        plots.heat_map("Real", "strength of association", names, part("real")),
         plots.heat_map("Synthetic", "the same", names, part("synthetic")),
-        plots.heat_map("Difference", f"1 − similarity; full colour: {largest:.2f}", names, scaled, hovers=False),
+        plots.heat_map("Difference", f"full colour: {largest:.2f}", names, scaled, hovers=False),
     ]
-    words = "Correlations of numbers (orange: negative), Cramér's V of all others. The difference is that of the score."
+    words = "Correlations of numbers (orange: negative), Cramér's V of all others. The difference is 1 − similarity."
     if len(matrix) > SIDE:
         words += f" The worst {SIDE} of {len(matrix)} columns are shown."
     return section(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.columns import Column
+from zerosum.data.columns import Column, Numbers
 from zerosum.data.constraints import spelled
 from zerosum.data.numeric import UNITS, unit
 from zerosum.metrics.tables.sheet import Sheet
@@ -60,14 +60,19 @@ def _bins(sheets: tuple[Sheet, Sheet], place: int) -> dict[str, Any]:
     if high <= low:
         low, high = low - 0.5 * max(abs(low), 1.0), high + 0.5 * max(abs(high), 1.0)
     edges = np.linspace(low, high, BINS + 1)
-    heights = []
+    if column.cells.measure == "int" or getattr(column.content, "decimals", None) == 0:
+        width = np.ceil((high - low + 1) / BINS)  # each bin holds equally many whole numbers
+        edges = np.arange(np.floor(low) - 0.5, high + width, width)
+    heights: list[list[float]] = []
     for own, sheet in zip(present, sheets):
-        counts = np.bincount(np.digitize(own, edges[1:-1]), minlength=BINS)
+        counts = np.bincount(np.digitize(own, edges[1:-1]), minlength=len(edges) - 1)
         heights.append(_rounded((counts / len(sheet)).tolist()))
     return {"real": heights[0], "synthetic": heights[1], **_scale(edges, column)}
 
 
 def _scale(edges: np.ndarray, column: Column) -> dict[str, Any]:
+    assert isinstance(column.content, Numbers)
+    edges = edges + column.content.origin
     if column.cells.measure not in ("time", "span"):
         return {"edges": [float(f"{edge:.8g}") for edge in edges]}
     seconds = (edges / UNITS[unit(column.cells)]).tolist()

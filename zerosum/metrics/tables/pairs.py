@@ -91,7 +91,7 @@ def _codes(real: Sheet, synthetic: Sheet, place: int) -> Codes:
     if field.levels is not None:
         return own + 1, made + 1, len(field.levels) + 1
     there = own[~np.isnan(own)]
-    edges = np.histogram_bin_edges(there if len(there) else np.zeros(1), BINS)[1:-1]
+    edges = np.linspace(there.min(), there.max(), BINS + 1)[1:-1] if len(there) else np.zeros(0)
     binned = (np.where(np.isnan(cells), BINS, np.digitize(cells, edges)) for cells in (own, made))
     return next(binned), next(binned), BINS + 1
 

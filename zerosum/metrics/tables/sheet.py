@@ -12,7 +12,7 @@ import pandas as pd
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.randomness import derive
 from zerosum.data.cells import Plain, absent, plain
-from zerosum.data.columns import Categories, Column, Name, Numbers
+from zerosum.data.columns import Categories, Column, Name, Numbers, steps
 from zerosum.data.frames import as_frame
 from zerosum.data.numeric import read
 from zerosum.data.table_encoding import TableEncoding
@@ -48,7 +48,9 @@ class Sheet:
 
     fields: tuple[Field, ...]
     cells: tuple[np.ndarray, ...]
-    """Of each field (n,): float64 with NaN where a cell is missing, or int64 places in `levels`, -1 where missing."""
+    """Of each field (n,): float64, NaN where a cell is missing (whole numbers, ticks of points in time and durations
+    counted from `Numbers.origin`); or int64 places in `levels`, -1 where missing.
+    """
 
     def __len__(self) -> int:
         return len(self.cells[0])
@@ -133,19 +135,21 @@ def read_sheets(encoding: TableEncoding, tables: dict[str, Any]) -> dict[str, Sh
 
 
 def _numbers(series: pd.Series, column: Column, word: str) -> np.ndarray:
-    """Cells as float64 (n,), points in time in ticks; NaN where one is missing."""
-    missing = absent(series)
+    """Cells as `Sheet.cells` holds them: float64 (n,)."""
+    assert isinstance(column.content, Numbers)
+    missing, counted = absent(series), column.cells.measure != "float"
     try:
-        if isinstance(series.dtype, np.dtype) and series.dtype.kind in "fiu":  # also broken numbers for whole ones
-            values = series.to_numpy(dtype=np.float64)
+        if isinstance(series.dtype, np.dtype) and series.dtype.kind == "f":  # also broken numbers for whole ones
+            values = series.to_numpy(dtype=np.float64) - (column.content.origin if counted else 0)
         else:
-            values = read(series, column.cells, missing).astype(np.float64)
+            exact = read(series, column.cells, missing)
+            values = steps(exact, column.content.origin, 1) if counted else exact
     except (ValueError, TypeError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BadData(f"column {column.name!r} of the {word} table is not {column.kind} ({reason}).") from error
     if (wrong := np.isinf(values) & ~missing).any():
         raise BadData(f"column {column.name!r} of the {word} table has {int(wrong.sum()):,} infinite cells.")
-    return np.where(missing, np.nan, values)
+    return np.where(missing, np.nan, values.astype(np.float64))
 
 
 def _codes(series: dict[str, pd.Series], column: Column) -> tuple[tuple[Plain, ...], list[np.ndarray]]:

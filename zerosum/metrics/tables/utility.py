@@ -15,11 +15,14 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from zerosum.core.errors import BadOption
 from zerosum.data.columns import Name
+from zerosum.data.numeric import UNITS, unit
 from zerosum.metrics.tables.models import Inputs, boosted_trees, fit, linear_model
 from zerosum.metrics.tables.sheet import Sheet
 
 ROWS = 50_000
 """Rows that models are trained on at most, drawn at random."""
+CLASSES = 30
+"""Classes that are told apart; of more, the rarest among the test rows are one."""
 Family = Callable[[Inputs, bool, int], Any]
 FAMILIES: dict[str, Family] = {
     "": boosted_trees,
@@ -46,7 +49,7 @@ def utility(train: Sheet, test: Sheet, target: Name, seed: int = 0) -> Utility:
     - "auc": area under the ROC curve; of several classes the mean over them, one against the rest, of those that the
       test rows have. "f1": of the class that is rarer in the test rows; of several classes the mean over them.
     - "r2": coefficient of determination; below 0 is worse than the mean of the test rows. "rmse": root mean squared
-      error, in the target's unit.
+      error, in the target's unit, of points in time and durations in seconds.
 
     Where all training rows have one class, it is the prediction for every row: the AUC is 0.5. Where no row has a
     target, accuracy and F1 are 0, the AUC is 0.5, and numbers are predicted as 0.
@@ -57,13 +60,17 @@ def utility(train: Sheet, test: Sheet, target: Name, seed: int = 0) -> Utility:
     place = train.place(target)
     field = train.fields[place]
     train, test = (sheet.rows(~sheet.missing(place)) for sheet in (train, test))
+    notes: list[str] = []
+    if field.levels is not None and len(field.levels) > CLASSES:
+        train, test = (_fewer(sheet, place, test.cells[place]) for sheet in (train, test))
+        notes.append(f"{target}: of {len(field.levels)} classes the rarest are taken for one, so that {CLASSES} remain")
     truth = test.cells[place]
     if len(np.unique(truth)) < 2:
         what = "value" if field.number else "class"
         raise BadOption(f"the {len(test)} test rows have a single {what} of {target!r}: nothing can be told apart.")
     train = train.sample(ROWS, seed, "utility")
     inputs = Inputs.of(train, without=place)
-    known, notes = train.cells[place], []
+    known = train.cells[place]
     if not field.number and len(np.unique(known)) < 2:
         found = "no row has a class" if not len(known) else "all rows have the same class"
         notes.append(f"{target}: {found}, so that nothing can be learned from it")
@@ -73,13 +80,27 @@ def utility(train: Sheet, test: Sheet, target: Name, seed: int = 0) -> Utility:
     for prefix, family in FAMILIES.items():
         if field.number:
             guess = _regress(family, inputs, train, test, known, seed)
-            scores = regression_scores(truth, guess)
+            cells = field.column.cells
+            tick = 1.0 / UNITS[unit(cells)] if cells.measure in ("time", "span") else 1.0
+            scores = regression_scores(truth * tick, guess * tick)
         else:
             assert field.levels is not None
             chances = class_probabilities(family, inputs, train, test, known, len(field.levels), seed)
             scores = classification_scores(truth, chances)
         values |= {f"{prefix}{name}": value for name, value in scores.items()}
     return Utility(values, tuple(notes))
+
+
+def _fewer(sheet: Sheet, place: int, truth: np.ndarray) -> Sheet:
+    """A sheet with the classes that are rarest in `truth` (n,) put together."""
+    levels = sheet.fields[place].levels
+    assert levels is not None
+    order = np.argsort(-np.bincount(truth, minlength=len(levels)), kind="stable")
+    kept = np.arange(len(levels))
+    kept[order[CLASSES - 1 :]] = order[CLASSES - 1]
+    cells = list(sheet.cells)
+    cells[place] = kept[cells[place]]
+    return Sheet(sheet.fields, tuple(cells))
 
 
 def class_probabilities(
