@@ -177,6 +177,10 @@ class Filler(nn.Module):
         """
         raise NotImplementedError
 
+    def calm(self, z: Tensor) -> Tensor:
+        """The z by which best guesses are made, from one that was drawn: by default that one."""
+        return z
+
     def forward(self, rows: Tensor, visible: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """Rows (n, d) with all cells that are not visible drawn, at once or in `passes` groups.
 

@@ -139,6 +139,10 @@ class MaskedRows(Filler):
         mask = visible.float()
         return self.body(torch.cat([self.atoms.features(place, choice, visible), place * mask, mask, z], 1))
 
+    def calm(self, z: Tensor) -> Tensor:
+        """Zeros, with which guessing is learned: the noise is there for draws."""
+        return torch.zeros_like(z)
+
     def guess(self, rows: Tensor, visible: Tensor, z: Tensor) -> list[Guess]:
         """What each cell may be."""
         choice = self.cells.choice(rows * self.cells.spread(visible.float()))

@@ -215,7 +215,7 @@ class Imputer(TrainedGenerator):
         best = np.zeros((len(columns), len(rows)))
         for index, given, z in self._pieces(rows, visible, seed):
             with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bf16(self.device)):
-                guesses = self.network.guess(given["row"], given["visible"], z)
+                guesses = self.network.guess(given["row"], given["visible"], self.network.calm(z))
             for j, (column, guess) in enumerate(zip(columns, guesses, strict=True)):
                 best[j, index.numpy()] = filling.expected(column, guess)
         return {column.name: filling.cells(column, best[j], rounded, seed) for j, column in enumerate(columns)}

@@ -46,12 +46,12 @@ class Config:
     """Rows a batch."""
     width: int = 256
     """Of the residual perceptrons."""
-    layers: int = 3
-    """Residual blocks of G; the critic has one less."""
+    layers: int = 2
+    """Residual blocks of G and of the critic."""
     bins: int = 32
     """Places that a number may have, shared out to its modes."""
-    latent: int = 32
-    """Components of z, standard normal, by which the cells of a row vary together."""
+    latent: int = 16
+    """Components of z, standard normal, by which drawn cells of a row vary together; none without a critic."""
     passes: int = 4
     """In how many groups the missing cells of a row are drawn, each after those before are known."""
     hiding: tuple[float, float] = (0.0, 0.6)
@@ -88,16 +88,17 @@ class MaskedImputer(Game):
             raise BadOption(f"--hiding is {low} {high}; it takes two shares, the lower first, the higher above 0.")
         if config.rounds + config.adversarial_rounds < 1:
             raise BadOption("--rounds and --adversarial-rounds are both 0: there is nothing to learn.")
+        latent = config.latent if config.adversarial_rounds else 0
         self.G = MaskedRows(
-            self.spec, width=config.width, blocks=config.layers, bins=config.bins, latent=config.latent,
+            self.spec, width=config.width, blocks=config.layers, bins=config.bins, latent=latent,
             passes=config.passes,
         )  # fmt: skip
-        self.latent = Normal(config.latent)
+        self.latent = Normal(latent)
         self.generator = Player(
             self.G, optimizer=config.adam, clip=1.0, rate=self.rate, ema_half_life=config.ema_half_life
         )
         if config.adversarial_rounds:
-            self.D = RowCritic(self.spec, width=config.width, blocks=max(config.layers - 1, 1))
+            self.D = RowCritic(self.spec, width=config.width, blocks=config.layers)
             self.critic = Player(self.D, optimizer=config.critic_adam)
 
     def rate(self, progress: float) -> float:
@@ -164,7 +165,7 @@ class MaskedImputer(Game):
 
     def guess_loss(self, batch: Batch) -> Losses:
         """Cross-entropy of the hidden cells."""
-        _, surprise, _, _ = self.guess(batch)
+        _, surprise, _, _ = self.guess(batch | {"z": self.G.calm(batch["z"])})
         return {"guess": surprise}
 
     def critic_loss(self, batch: Batch) -> Losses:
