@@ -38,8 +38,8 @@ class Config:
 
     epochs: int = 200
     """Epochs of both phases (section 5.1: 200 for Adult)."""
-    fair_epochs: int = 30
-    """Epochs of these with the fairness term, where one is asked for (section 5.1: 30 for Adult)."""
+    fair_share: float = 0.15
+    """Share of these with the fairness term, where one is asked for (section 5.1: 30 of 200 for Adult)."""
     batch_size: int = 256
     """Rows a batch (section 5.1)."""
     hidden: int | None = None
@@ -65,7 +65,7 @@ class Config:
 
 
 PRESETS = {
-    "laptop": Config(epochs=60, fair_epochs=20),
+    "laptop": Config(epochs=60),
 }
 
 
@@ -81,8 +81,8 @@ class TabFairGAN(Tabular):
         config = self.config
         self.prepared("tabfairgan")
         self.parity = Parity(config.fair, config.favourable, config.fairness)
-        if not 0 <= config.fair_epochs <= config.epochs:
-            raise BadOption(f"--fair-epochs is {config.fair_epochs}; it is from 0 to --epochs, {config.epochs}.")
+        if not 0.0 <= config.fair_share <= 1.0:
+            raise BadOption(f"--fair-share is {config.fair_share}; it is a share of the epochs, from 0 to 1.")
         width = self.spec.shape[0]
         hidden = config.hidden or width
         self.latent = Normal(hidden)
@@ -93,21 +93,21 @@ class TabFairGAN(Tabular):
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=ema)
 
     @property
-    def fair_epochs(self) -> int:
-        """Epochs of the second phase."""
-        epochs: int = self.config.fair_epochs
-        return epochs if self.config.fair else 0
+    def fair_rounds(self) -> int:
+        """Rounds of the second phase."""
+        share = self.config.fair_share if self.config.fair else 0.0
+        return round(share * self.config.epochs * self.rounds_of_an_epoch)
 
     def rate(self, progress: float) -> float:
         """Factor on the learning rate."""
-        second = self.fair_epochs and progress >= 1.0 - self.fair_epochs / self.config.epochs
+        second = self.fair_rounds and progress * self.total_rounds >= self.total_rounds - self.fair_rounds
         return self.config.fair_rate if second else 1.0
 
     def phases(self) -> list[Phase]:
         """To learn the table; to be fair, where that is asked for."""
-        first, every = self.config.epochs - self.fair_epochs, self.rounds_of_an_epoch
-        both = [Phase("game", first * every, self.round), Phase("fair", self.fair_epochs * every, self.fair_round)]
-        return [phase for phase in both if phase.rounds]
+        whole = self.config.epochs * self.rounds_of_an_epoch
+        first = Phase("game", whole - self.fair_rounds, self.round)
+        return [first, Phase("fair", self.fair_rounds, self.fair_round)] if self.fair_rounds else [first]
 
     def noise(self) -> dict[str, Latent]:
         """z, and where between real and generated rows the penalty is taken."""
