@@ -63,7 +63,7 @@ SMALL = {
     "mapping_layers": 2, "rounds": 4, "stabilise": 24, "w": 8, "width": 8,
     "coarse_rounds": 1, "discriminator_layers": 1, "encoder_width": 8, "enhancer_blocks": 1, "halvings": 2, "style": 8,
     "head_width": 8, "pack": 2, "patches": 16, "pool": 2,
-    "adversarial_rounds": 2, "bins": 8, "exemplar": 320, "levels": 3, "patch": 16, "pixel_rounds": 1,
+    "adversarial_rounds": 2, "bins": 8, "critic_width": 8, "exemplar": 320, "levels": 3, "patch": 16, "pixel_rounds": 1,
 }  # fmt: skip
 """Settings that make a game small, by name, wherever they stand in a Config."""
 

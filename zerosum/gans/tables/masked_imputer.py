@@ -40,12 +40,14 @@ class Config:
 
     rounds: int = 3_000
     """Rounds in which G learns to guess."""
-    adversarial_rounds: int = 1_000
+    adversarial_rounds: int = 500
     """Rounds after these in which the critic joins; 0: no critic at all."""
     batch_size: int = 512
     """Rows a batch."""
     width: int = 256
-    """Of the residual perceptrons."""
+    """Of G's residual perceptron."""
+    critic_width: int = 128
+    """Of the critic's."""
     layers: int = 2
     """Residual blocks of G and of the critic."""
     bins: int = 32
@@ -98,7 +100,7 @@ class MaskedImputer(Game):
             self.G, optimizer=config.adam, clip=1.0, rate=self.rate, ema_half_life=config.ema_half_life
         )
         if config.adversarial_rounds:
-            self.D = RowCritic(self.spec, width=config.width, blocks=config.layers)
+            self.D = RowCritic(self.spec, width=config.critic_width, blocks=config.layers)
             self.critic = Player(self.D, optimizer=config.critic_adam)
 
     def rate(self, progress: float) -> float:
