@@ -79,7 +79,11 @@ class Batches:
         return self._ahead
 
     def _mine(self) -> slice:
-        """This process's share of a batch."""
+        """This process's share of a batch; all of it where there is no other, also where an order drew more or fewer
+        samples than a batch has on average.
+        """
+        if self.arena.world == 1:
+            return slice(None)
         share = equal_share(self.batch_size, self.arena.world)
         return slice(self.arena.rank * share, (self.arena.rank + 1) * share)
 
@@ -111,7 +115,9 @@ class Order(Protocol):
     """An endless stream of samples. What is at a position of it depends on the position alone."""
 
     def __call__(self, start: int, count: int) -> Tensor:
-        """Indices int64 (count,), CPU, of the samples at positions start, start + 1, ... of the stream."""
+        """Indices int64 (count,), CPU, of the samples at positions start, start + 1, ... of the stream. In games of a
+        single process there may be more or fewer of them.
+        """
         ...
 
     def beside(self, start: int, count: int) -> Batch:

@@ -61,6 +61,10 @@ class Game(nn.Module):
     """
 
     Config: ClassVar[type]
+    private: ClassVar[bool] = False
+    """Whether its generator must tell nothing about single samples: what is measured on these then decides nothing, and
+    stands in no facts.
+    """
     latent: Latent
     conditional: bool = False
     undecided: float | None = 0.0
@@ -98,6 +102,10 @@ class Game(nn.Module):
         """Called once before the first round, and before a checkpoint is read: take from the training samples what the
         game has to know of all of them, as buffers. By default nothing.
         """
+
+    def notes(self) -> list[str]:
+        """What its user is told whenever training starts, after `meet`: by default nothing."""
+        return []
 
     def order(self, store: Store, seed: tuple[int | str, ...]) -> Order:
         """In which order the training samples come; by default shuffled, epoch after epoch."""

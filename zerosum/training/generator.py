@@ -254,6 +254,16 @@ def _sequence(label: Sequence[int] | Tensor) -> Any:
     return label if isinstance(label, Tensor) else list(label)
 
 
+def privacy_section(spent: dict[str, Any]) -> str:
+    """The section on privacy of a model card, of what `Game.trained` tells under "privacy"."""
+    return f"""
+## Privacy
+({spent["epsilon"]:.4g}, {spent["delta"]:.3g})-differentially private by the accountant {spent["accountant"]}, after
+{spent["steps"]:,} steps with noise {spent["noise"]:.4g} and rate {spent["rate"]:.4g}.
+Neighbours: {spent["neighbours"]}.
+"""
+
+
 def model_card(generator: TrainedGenerator) -> str:
     """README.md of a saved generator: what it is, what it was trained on, how to use it, what it is not for."""
     facts, data = generator.facts, generator.facts.get("data", {})
@@ -262,10 +272,11 @@ def model_card(generator: TrainedGenerator) -> str:
     fingerprint = str(data.get("fingerprint", ""))[:16]
     title = f"trained on {data.get('name', 'unknown data')}"
     origin = f"Trained on {facts.get('samples', 0):,} samples shown, seed {facts.get('seed')}"
-    origin += f", data fingerprint `{fingerprint}`"
+    origin += f", data fingerprint `{fingerprint}`" if fingerprint else ""
     if source := facts.get("source"):  # somebody else's weights
         title = f"imported from {source['file']}"
         origin = f"Weights: {source['layout']}, from `{source['file']}` (sha256 `{source['sha256']}`)"
+    privacy = privacy_section(facts["privacy"]) if "privacy" in facts else ""
     licence = f"\n## Licence\n{facts['licence']}\n" if facts.get("licence") else ""
     tag = "\nlicense: other" if licence else ""
     return f"""---
@@ -286,7 +297,7 @@ tags: [gan, {facts.get("system")}]{tag}
 
 ## Scores while training
 {scores}
-{licence}
+{privacy}{licence}
 ## Limits
 Samples repeat the biases of the data they were learned from, and can resemble single training samples: see the
 memorisation

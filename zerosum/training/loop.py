@@ -132,7 +132,11 @@ class Training:
         if self.rounds and any(player.averages for player in self.game.players.values()):
             generator.settle()  # of no effect without batch norm
         generator.encoding = self.dataset.encoding
+        own = generator.facts  # what the game itself says about it
         generator.facts = {**self.facts, "samples": self.samples, "rounds": self.rounds, "scores": dict(self.scores)}
+        if self.game.private:
+            generator.facts |= {"scores": {}, "data": _without(generator.facts.get("data", {}), "fingerprint")}
+        generator.facts |= own
         return generator
 
     def note(self, kind: str, **values: Any) -> None:
@@ -199,7 +203,7 @@ def train(
     arena.micro_batch = None if run.micro_batch == "auto" else run.micro_batch  # refused by Run.batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
     game.meet(training.dataset.train)
-    said = _restore(training)
+    said = [*game.notes(), *_restore(training)]
     with _signals() as caught:
         try:
             training.tell("start")
@@ -422,6 +426,10 @@ def _finish(training: Training) -> None:
     if training.first and training.best is None:
         training.generator().save(training.folder / "generator")
     training.tell("end")
+
+
+def _without(facts: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key != name}
 
 
 def _delivering(dataset: Dataset, arena: Arena) -> Dataset:
