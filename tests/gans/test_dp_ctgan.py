@@ -1,0 +1,245 @@
+"""Private tables: what is spent, what is kept secret, what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from tests.gans.games import TABLE, table
+from tests.gans.games import seated as seated_by_name
+from zerosum.core.errors import BadOption
+from zerosum.core.settings import to_json
+from zerosum.data import load
+from zerosum.data.spec import Dataset
+from zerosum.gans.tables.dp_ctgan import DPCTGAN, Config
+from zerosum.training import checkpoint
+from zerosum.training.accounting import Release, epsilon_of
+from zerosum.training.arena import Arena
+from zerosum.training.augmentation import DiffAugment
+from zerosum.training.batches import Batches
+from zerosum.training.callback import Callback, RollBack
+from zerosum.training.generator import TrainedGenerator
+from zerosum.training.loop import Run, Training, train
+
+pytest.importorskip("opacus")
+SMALL = Config(epochs=4, batch_size=20, hidden=8, discriminator_hidden=8, latent=4)
+
+
+def data() -> Dataset:
+    return load(table(200))
+
+
+def game(dataset: Dataset, **settings: Any) -> DPCTGAN:
+    torch.manual_seed(0)
+    return DPCTGAN(dataclasses.replace(SMALL, **settings), dataset.spec)
+
+
+def met(dataset: Dataset, **settings: Any) -> DPCTGAN:
+    """A game that has its seat and has met the rows."""
+    made = game(dataset, **settings)
+    made.seat(Arena()).train()
+    made.meet(dataset.train)
+    return made
+
+
+def stream(own: DPCTGAN, dataset: Dataset) -> Batches:
+    order = own.order(dataset.train, (0, 0))
+    return Batches(
+        dataset.train, batch_size=own.batch_size, noise=own.noise(), seed=(0, 0), arena=own.arena, order=order,
+        samples=own.arena.samples,
+    )  # fmt: skip
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "generator" / "config.json").read_text())["facts"]
+    return found
+
+
+@pytest.mark.parametrize("conditions", ["none", "uniform", "noised"])
+def test_trains_within_its_budget_and_says_so(conditions: Any, tmp_path: Path) -> None:
+    dataset = data()
+    own = game(dataset, conditions=conditions)
+    told = {"data": {"name": "small", "fingerprint": "abc"}, "system": "dp_ctgan", "config": {}}
+    train(own, dataset, Run(folder=tmp_path), tmp_path, facts=told)
+    found = facts(tmp_path)
+    spent = found["privacy"]
+    assert spent["steps"] == own.ledger.steps == own.plan.steps == round(4 * len(dataset.train) / 20)
+    releases = [Release(spent["noise"], spent["rate"], spent["steps"])]
+    releases += [Release(spent["noise of frequencies"], 1.0, 1)] if conditions == "noised" else []
+    assert spent["epsilon"] == pytest.approx(epsilon_of(releases, spent["delta"]), rel=1e-9)
+    assert 2.9 < spent["epsilon"] <= 3.0
+    assert spent["rows"] == len(dataset.train) and spent["rate"] == 20 / len(dataset.train)
+    assert "fingerprint" not in found["data"] and found["scores"] == {}
+    card = (tmp_path / "generator" / "README.md").read_text()
+    assert f"({spent['epsilon']:.4g}, {spent['delta']:.3g})-differentially private" in card
+    assert "fingerprint" not in card
+
+
+def test_what_is_saved_holds_nothing_else_of_the_rows(tmp_path: Path) -> None:
+    dataset = data()
+    for conditions in ("none", "uniform"):
+        own = met(dataset, conditions=conditions)
+        assert bool((own.counts == 1).all())
+    noised = met(dataset, conditions="noised")
+    true = torch.cat([dataset.train.counts[j] for j in noised.layout.discrete])  # type: ignore[attr-defined]
+    assert not torch.equal(noised.counts, true.float()) and bool((noised.counts >= 0).all())
+    spread = noised.plan.before[0].noise * len(noised.layout.discrete) ** 0.5
+    assert float((noised.counts - true).abs().max()) < 5 * spread
+    names = set(noised.trained().network.state_dict())
+    assert not any("ledger" in name or "secret" in name for name in names)
+
+
+def test_stops_before_the_step_that_would_exceed_the_budget(tmp_path: Path) -> None:
+    dataset = data()
+    own = game(dataset, noise=1.0, epochs=500, discriminator_steps=3)
+    train(own, dataset, Run(folder=tmp_path), tmp_path)
+    plan = own.plan
+    assert own.ledger.steps == plan.steps < 500 * len(dataset.train) / 20
+    assert plan.epsilon(plan.steps) <= 3.0 < plan.epsilon(plan.steps + 1)
+    assert facts(tmp_path)["privacy"]["epsilon"] == plan.epsilon(plan.steps)
+
+
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    dataset = data()
+    own = met(dataset)
+    batches = stream(own, dataset)
+    for _ in range(5):
+        own.round(batches)
+    progress = {**dict.fromkeys(checkpoint.PROGRESS), "samples": own.arena.samples, "rounds": 5}
+    path = checkpoint.save(tmp_path, own, progress)
+    torch.manual_seed(3)
+    own.round(batches)
+    other = met(dataset)
+    other.arena.samples = checkpoint.load(path, other)["samples"]
+    assert other.ledger.steps == 5
+    torch.manual_seed(3)
+    other.round(stream(other, dataset))
+    expected, found = own.state_dict(), other.state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert own.epsilon == other.epsilon > 0
+
+
+class Ill(Callback):
+    """Asks once to go back."""
+
+    def __init__(self) -> None:
+        self.done = False
+
+    def tick(self, training: Training, values: dict[str, float]) -> None:
+        if training.rounds >= 20 and not self.done:
+            self.done = True
+            raise RollBack("a test")
+
+
+def test_steps_that_were_rolled_back_stay_paid_for(tmp_path: Path) -> None:
+    dataset = data()
+    own, events = game(dataset), []
+
+    class Lines(Callback):
+        def note(self, training: Training, line: dict[str, Any]) -> None:
+            events.append(line.get("event", ""))
+
+    train(own, dataset, Run(folder=tmp_path, save_every=10**9), tmp_path, [Ill(), Lines()])
+    assert any("rolled back to 0 samples" in event for event in events)
+    assert any("stopped: 36 private steps are made, those included that were turned back" in event for event in events)
+    assert own.rounds < own.total_rounds
+    assert own.ledger.steps == own.plan.steps == facts(tmp_path)["privacy"]["steps"] == 36
+    assert facts(tmp_path)["privacy"]["epsilon"] <= 3.0
+
+
+def test_noise_differs_from_training_to_training_of_one_seed() -> None:
+    dataset = data()
+    weights = []
+    for _ in range(2):
+        own = met(dataset)
+        own.round(stream(own, dataset))
+        weights.append(torch.cat([p.flatten() for p in own.D.parameters()]))
+    assert not torch.equal(*weights)
+
+
+def test_only_steps_of_d_read_rows() -> None:
+    dataset = data()
+    own = met(dataset, conditions="uniform")
+    seen: list[set[str]] = []
+    loss = own.generator_loss
+
+    def spied(batch: dict[str, torch.Tensor]) -> Any:
+        seen.append(set(batch))
+        return loss(batch)
+
+    own.generator_loss = spied  # type: ignore[method-assign]
+    own.round(stream(own, dataset))
+    assert seen == [{"z"}]
+
+
+def test_real_rows_are_shown_with_a_category_of_their_own() -> None:
+    dataset = data()
+    own = met(dataset, conditions="uniform")
+    rows = dataset.train.fetch(torch.arange(100))["row"]
+    shown = own.own(rows)
+    assert torch.equal(shown.sum(1), torch.ones(100))
+    assert bool((shown <= rows.index_select(1, own.asked)).all())
+    assert len({tuple(row) for row in own.own(rows[:1].expand(50, -1)).tolist()}) > 1  # any column, not by its place
+    blind = met(dataset)
+    assert blind.D.inputs == dataset.spec.shape[0]
+    assert not blind.own(rows).any() and not blind.asked_for(3).any()
+
+
+def test_empty_batches_and_single_rows_play() -> None:
+    dataset = data()
+    own = met(dataset)
+    rows = dataset.train.fetch(torch.arange(2))["row"]
+    for count in (0, 1, 2):
+        own.private_step(rows[:count])
+    assert own.ledger.steps == 3
+    assert all(bool(torch.isfinite(p).all()) for p in own.parameters())
+
+
+def test_given_categories_are_obeyed(tmp_path: Path) -> None:
+    dataset = data()
+    told = {"system": "dp_ctgan", "config": to_json(SMALL)}
+    train(game(dataset), dataset, Run(folder=tmp_path), tmp_path, facts=told)
+    made = TrainedGenerator.load(tmp_path / "generator").sample(50, given={"sort": "red"}, seed=1)
+    assert isinstance(made, pd.DataFrame)
+    assert len(made) == 50 and set(made["sort"]) == {"red"}
+
+
+def test_loading_needs_no_accountant() -> None:
+    own = DPCTGAN(SMALL, TABLE.encoding.spec)
+    assert own.trained().facts == {} and own.epsilon == 0.0 and own.phases()[0].rounds == 4
+
+
+def test_notes_name_the_guarantee_and_what_is_public() -> None:
+    text = "\n".join(met(data()).notes())
+    assert "epsilon 3" in text and "not private: kinds, categories and ranges" in text
+    assert "share the folder generator alone" in text
+
+
+def test_what_would_break_the_guarantee_is_refused() -> None:
+    dataset = data()
+    with pytest.raises(BadOption, match="trains in one process, not in 2"):
+        game(dataset).seat(Arena(world=2))
+    with pytest.raises(BadOption, match="--augment is for games whose discriminator sees images"):
+        game(dataset).augment_with(DiffAugment())
+    with pytest.raises(BadOption, match="learns tables"):
+        seated_by_name("dp_ctgan", SMALL, dataclasses.replace(dataset.spec, kind="image", shape=(3, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"epsilon": 0.0}, "--epsilon is 0.0; it must be more than 0"),
+        ({"noise": -1.0}, "--noise is -1.0"),
+        ({"discriminator_steps": 0}, "--discriminator-steps is 0"),
+        ({"share": 1.0}, "--share is 1.0; it must be between 0 and 1"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(BadOption, match=text):
+        dataclasses.replace(SMALL, **settings)
