@@ -196,3 +196,20 @@ def test_choices_without_rows_are_not_chosen(dataset: Dataset) -> None:
     u = torch.linspace(0, 0.999999, 1000)
     choice, place = choose(layout, counts, torch.zeros(1000), u)
     assert (choice == layout.discrete[0]).all() and (place == 1).all()
+
+
+def test_calibrated_frequencies_are_those_of_the_data(dataset: Dataset) -> None:
+    torch.manual_seed(0)
+    game = CTGAN(Config(hidden=16, latent=8, ema_half_life=None), dataset.spec).seat(Arena())
+    game.meet(dataset.train)
+    game.rounds = 1
+    game.G.eval()
+    generator = game.trained()
+    generator.encoding = dataset.encoding
+    frame, real = generator.sample(20_000, seed=3), dataset.train.frame()
+    for name in ("group", "sex"):
+        difference = frame[name].value_counts(normalize=True) - real[name].value_counts(normalize=True)
+        assert difference.abs().max() < 0.012, name
+    assert frame["pay"].isna().mean() == pytest.approx(real["pay"].isna().mean(), abs=0.012)
+    raw = CTGAN(Config(hidden=16, latent=8, ema_half_life=None, calibrate=False), dataset.spec)
+    assert not raw.trained().tilt.any()

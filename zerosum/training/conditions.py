@@ -20,6 +20,15 @@ def counted(store: TableStore) -> Tensor:
     return torch.cat([*pieces, torch.zeros(0, dtype=torch.float64)])
 
 
+def shares(store: TableStore) -> Tensor:
+    """How frequent each number of a row is to be 1: float32 (d,); of scalars 0."""
+    layout = store.encoding.layout
+    result = torch.zeros(layout.spec.shape[0])
+    for start, counts in zip(layout.starts[1].tolist(), store.counts, strict=True):
+        result[start : start + len(counts)] = counts / counts.sum().clamp_min(1)
+    return result
+
+
 def choose(layout: Layout, counts: Tensor, column: Tensor, u: Tensor, log: bool = False) -> tuple[Tensor, Tensor]:
     """A condition for each of m rows: the choice j it is on (m,), and its place among the k categories (m,).
 

@@ -32,6 +32,10 @@ POOL = 4_096
 """Rows drawn at least where choices are asked for: which of them are the most willing shows only among many."""
 NEVER = -14.0
 """The logarithm of the probability below which the most willing of these counts as unwilling."""
+SETTLED = 20_000
+"""Rows by which frequencies are calibrated."""
+FARTHEST = 5.0
+"""How far a logit is moved at most."""
 PATIENCE, LEAST = 2_000, 500_000
 """Rows drawn for each row asked for, and in all, before conditions count as such that are hardly ever fulfilled."""
 
@@ -52,6 +56,7 @@ class TableGenerator(TrainedGenerator):
     def __init__(self, network: nn.Module, latent: Latent, spec: Spec):
         super().__init__(network, latent, spec)
         self.layout, self.blocks = Layout(spec), Blocks(spec)
+        self.network.register_buffer("tilt", torch.zeros(spec.shape[0]))
 
     @property
     def at_once(self) -> int:
@@ -72,14 +77,17 @@ class TableGenerator(TrainedGenerator):
         if condition is None:
             condition = torch.zeros(len(w), len(counts), device=w.device)
         with torch.autocast(w.device.type, torch.bfloat16, enabled=has_bf16(w.device)):
-            return self.network(w, condition)
+            return self.network(w, condition) + self.tilt
+
+    @property
+    def tilt(self) -> Tensor:
+        """(d,): what is added to the logits."""
+        return self.network.get_buffer("tilt")
 
     @property
     def counts(self) -> Tensor:
         """(k,): how often each category occurs that can be asked for."""
-        counts = self.network.counts
-        assert isinstance(counts, Tensor)
-        return counts
+        return self.network.get_buffer("counts")
 
     def conditions(self, start: int, count: int, draw: torch.Generator) -> Given:
         """Conditions as in training, where rare categories are shown more often than they occur."""
@@ -91,6 +99,31 @@ class TableGenerator(TrainedGenerator):
             return torch.zeros(len(u), 0, device=self.device)
         _, place = choose(self.layout, self.counts, column, u, log)
         return vectors(place.to(self.device), len(self.counts))
+
+    @torch.no_grad()
+    def calibrate(self, shares: Tensor, steps: int = 8) -> None:
+        """Move the logits of each category and mode, for all rows alike, until it is as frequent as in the data.
+
+        Each step adds the logarithm of how much too rare it is, which is iterative proportional fitting (Deming and
+        Stephan 1940): of all tables with these frequencies the one nearest to what the network makes.
+
+        Args:
+            shares: (d,) how frequent each number of a row is to be 1; of scalars nothing.
+            steps: how often.
+        """
+        draw = randomness.generator("cpu", "calibration")
+        column, u = spread(SETTLED, max(len(self.layout.discrete), 1), draw)
+        self.tilt.zero_()
+        pieces = self._conditions(column, u).split(max(PIECE // self.spec.shape[0], 1))
+        rows = torch.cat([
+            self.synthesise(self.latent.draw(len(own), draw).to(self.device), {"condition": own}) for own in pieces
+        ])  # fmt: skip
+        wanted, least = shares.to(rows.device), 0.1 / SETTLED
+        for _ in range(steps):
+            made = self.blocks.softmax(rows + self.tilt).mean(0)
+            step = ((wanted + least) / (made + least)).log()
+            step[self.layout.starts[0].to(step.device)] = 0.0
+            self.tilt.add_(step).clamp_(-FARTHEST, FARTHEST)
 
     # -- drawing ------------------------------------------------------------------------------------------------------
 

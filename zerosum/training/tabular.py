@@ -13,27 +13,32 @@ from zerosum.data.spec import Batch, Store
 from zerosum.data.table_store import TableStore
 from zerosum.networks.tabular import Blocks
 from zerosum.training.batches import Order, Shuffled
-from zerosum.training.conditions import BySampling, counted, vectors
+from zerosum.training.conditions import BySampling, counted, shares, vectors
 from zerosum.training.fairness import Parity
 from zerosum.training.game import Game, Phase
-from zerosum.training.player import Losses
+from zerosum.training.optimizers import Optimizer
+from zerosum.training.player import Losses, Player
 from zerosum.training.table_generator import TableGenerator
 
 
 class Tabular(Game):
     """A game of rows. Its Config has `epochs` and `batch_size`; its G, made by `build`, takes z and a condition (n, k)
-    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`). Where `build` makes `parity`, rows can be
-    asked to be fair.
+    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`). Where `build` calls `fairly`, rows can
+    be asked to be fair.
 
     Attributes:
         layout: where scalars and choices are in a row.
         length: rows of the training data.
         asked: int64 (k,), where the categories that a condition can ask for are in a row.
+        calibrates: whether categories and modes of the trained generator are made as frequent as in the data.
+        shares: (d,) how frequent they are there.
         by_sampling: whether rows come as conditions ask for them, rare categories more often than they occur.
     """
 
     by_sampling: ClassVar[bool] = True
+    calibrates: bool = False
     asked: Tensor
+    shares: Tensor
     parity: Parity
 
     def prepared(self, system: str, pack: int = 1) -> Layout:
@@ -48,6 +53,7 @@ class Tabular(Game):
             raise BadOption(f"a batch of {self.config.batch_size} rows cannot be packed by {pack}: choose a multiple.")
         self.layout, self.blocks = Layout(self.spec), Blocks(self.spec)
         self.register_buffer("asked", self.layout.conditions, persistent=False)
+        self.register_buffer("shares", torch.zeros(self.spec.shape[0]))
         self.length = self.config.batch_size
         return self.layout
 
@@ -56,6 +62,7 @@ class Tabular(Game):
         self.length = len(store)
         if isinstance(store, TableStore):
             self.counts.copy_(counted(store))
+            self.shares.copy_(shares(store))
             for part in self.children():
                 if isinstance(part, Parity):
                     part.meet(store.encoding)
@@ -95,9 +102,24 @@ class Tabular(Game):
         own = rows.index_select(1, self.asked).masked_fill(owner != turn[:, None], -1.0)
         return vectors(own.argmax(1), len(self.asked))
 
-    def fair(self, logits: Tensor, batch: Batch) -> Losses:
-        """The term of the loss that asks for fair rows, of G's logits (n, d); nothing where nobody asked for it."""
-        return self.parity(self.blocks.softmax(logits), self.as_drawn(batch))
+    def fairly(self, optimizer: Optimizer, teacher: bool = True) -> None:
+        """Rows are to be fair where the settings `fair`, `favourable` and `fairness` ask for it: called by `build`."""
+        config = self.config
+        width = self.spec.shape[0] if teacher else 0
+        self.parity = Parity(config.fair, config.favourable, config.fairness, width)
+        if self.parity.C is not None:
+            self.teacher = Player(self.parity.C, optimizer=optimizer)
+
+    def teach(self, batch: Batch) -> None:
+        """A step of the teacher of fairness on real rows, where there is one."""
+        if self.parity.C is not None and self.parity.known:
+            self.teacher.step(lambda piece: self.parity.lesson(piece["row"], self.as_drawn(piece)), batch)
+
+    def fair(self, made: Tensor, log: Tensor, batch: Batch) -> Losses:
+        """The term of G's loss that asks for fair rows, of rows (n, d) and the logarithms of their choices'
+        probabilities (n, d); nothing where nobody asked for it.
+        """
+        return self.parity(made, log, self.as_drawn(batch))
 
     def as_drawn(self, batch: Batch) -> Tensor | None:
         """How much each row of a batch counts (n,), so that conditions are as frequent as the data fulfils them, and
@@ -113,5 +135,10 @@ class Tabular(Game):
         return batch["condition"] @ torch.cat(ratios).to(batch["condition"].dtype)
 
     def trained(self) -> TableGenerator:
-        """The generator, from its moving average where one is kept."""
-        return TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec)
+        """The generator, from its moving average where one is kept, its frequencies calibrated where that is wanted."""
+        made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec)
+        if self.rounds and self.calibrates:
+            if any(player.averages for player in self.players.values()):
+                made.settle()
+            made.calibrate(self.shares)
+        return made

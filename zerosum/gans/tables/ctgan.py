@@ -5,8 +5,10 @@ for one category of one column at a time, rare ones more often than they occur, 
 the critic judges ten rows at once, as PacGAN does, and is trained as WGAN-GP's. Unconditional samples ask for
 categories as often as they occur.
 
-Deviations: one batch serves both players. Numbers leave G in full precision where the rest is computed in bf16. Numbers
-may also have modes that are a single value or a tail (`zerosum.data.modes`).
+Deviations: samples come from a moving average of G, whose logits are then moved until every category and mode is as
+frequent as in the data (`--ema-half-life None --no-calibrate`). One batch serves both players. Numbers leave G in full
+precision where the rest is computed in bf16. Numbers may also have modes that are a single value or a tail
+(`zerosum.data.modes`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from zerosum.networks.tabular import Critic, Generator
 from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g
 from zerosum.objectives.penalties import gradient_penalty
 from zerosum.training.batches import Batches
-from zerosum.training.fairness import Parity
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
 from zerosum.training.tabular import Tabular
@@ -54,16 +55,19 @@ class Config:
     """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 100.0
+    fairness: float = 2.0
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(2e-4, (0.5, 0.9), decay=1e-6)
     """Both players' optimizer (section 5.1: a learning rate of 2e-4)."""
-    ema_half_life: float | None = None
+    ema_half_life: float | None = 50_000.0
     """Half-life of the generator's moving average, in rows; None: off, as in the paper."""
+    calibrate: bool = True
+    """Whether the trained generator's categories and modes are made as frequent as in the data (not in the paper)."""
 
 
 PRESETS = {
     "laptop": Config(epochs=30),
+    "paper": Config(ema_half_life=None, calibrate=False),
 }
 
 
@@ -77,13 +81,13 @@ class CTGAN(Tabular):
         """Networks and players."""
         config = self.config
         layout = self.prepared("ctgan", config.pack)
-        self.parity = Parity(config.fair, config.favourable, config.fairness)
-        self.latent = Normal(config.latent)
+        self.latent, self.calibrates = Normal(config.latent), config.calibrate
         self.G = Generator(config.latent, self.spec, hidden=config.hidden)
         inputs = self.spec.shape[0] + len(layout.conditions)
         self.D = Critic(inputs, hidden=config.hidden, pack=config.pack, dropout=config.dropout)
         self.critic = Player(self.D, optimizer=config.adam)
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
+        self.fairly(config.adam)
 
     def noise(self) -> dict[str, Latent]:
         """z, and where between real and generated packs the penalty is taken."""
@@ -94,6 +98,7 @@ class CTGAN(Tabular):
         for _ in range(self.config.critic_steps):
             batch = next(batches)
             self.critic.step(self.critic_loss, batch)
+        self.teach(batch)
         self.generator.step(self.generator_loss, batch)
 
     def packed(self, rows: Tensor, condition: Tensor) -> Tensor:
@@ -114,11 +119,11 @@ class CTGAN(Tabular):
         condition = self.condition(batch)
         logits = self.G(batch["z"], condition)
         made = self.blocks.gumbel(logits, self.config.temperature)
-        log = self.blocks.log_softmax(logits).index_select(1, self.asked)
+        log = self.blocks.log_softmax(logits)
         return {
             "adversarial": wasserstein_g(self.D(self.packed(made, condition))),
-            "condition": -(log * condition).sum() / len(condition),
-            **self.fair(logits, batch),
+            "condition": -(log.index_select(1, self.asked) * condition).sum() / len(condition),
+            **self.fair(made, log, batch),
         }
 
     def critique(self, batch: Batch) -> Tensor:
