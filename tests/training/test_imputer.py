@@ -146,6 +146,22 @@ def test_what_no_network_learns() -> None:
     assert not filled.drop(columns="empty").isna().any(axis=None)
 
 
+def test_constraints_are_kept_by_cells_that_were_missing() -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": draw.random(40), "b": draw.random(40)})
+    frame = frame.assign(total=frame["a"] + frame["b"], more=frame["a"] + 2.0)
+    made = imputer(frame, constraints=["total = a + b", "a <= more"])
+    holed = frame.copy()
+    holed.loc[:9, "total"] = np.nan
+    holed.loc[10:19, "more"] = np.nan
+    holed.loc[10:19, "a"] = 3.5
+    for draws in (False, True):
+        filled = made.impute(holed, draws=draws)
+        assert np.allclose(filled["total"][:10], (frame["a"] + frame["b"])[:10], atol=1e-6)
+        assert (filled["more"][10:20] >= 3.5).all()
+        assert filled["a"].equals(holed["a"])
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [

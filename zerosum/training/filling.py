@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,9 @@ import pandas as pd
 from zerosum.core.errors import BadData
 from zerosum.data.cells import absent
 from zerosum.data.columns import Categories, Column, Name, Numbers
+from zerosum.data.constraints import repair
 from zerosum.data.identifiers import Identifier
+from zerosum.data.table_encoding import TableEncoding
 from zerosum.networks.imputation import Guess
 
 
@@ -100,3 +103,19 @@ def put(series: pd.Series, missing: np.ndarray, cells: Any, name: Name) -> pd.Se
         f"column {name!r} is {series.dtype}, which cannot hold {own.iloc[0]!r}, one of the cells to be filled in: make "
         f"it {own.dtype}, as it was in training."
     )
+
+
+def obey(frame: pd.DataFrame, lost: Mapping[Name, np.ndarray], table: TableEncoding) -> None:
+    """Change cells that were lost, and no others, so that rows obey ranges, orders and sums where that is possible.
+
+    Args:
+        frame: the table, filled in.
+        lost: of each column, which cells were missing: bool (n,).
+        table: the encoding, whose constraints they are.
+    """
+    repaired = frame.copy()
+    for constraint in table.constraints:
+        repair(repaired, constraint, table.by_name)
+    for name, missing in lost.items():
+        if missing.any() and name in table.by_name:
+            frame[name] = put(frame[name], missing, repaired[name].array, name)

@@ -113,7 +113,8 @@ class Imputer(TrainedGenerator):
 
         What no network has learned is filled in as follows: identifiers by new ones of the same form, constants by
         their value. Free text, and columns that were empty in training, stay as they are. A category that was not there
-        in training stays where it is, and counts as unknown when other cells of its row are guessed.
+        in training stays where it is, and counts as unknown when other cells of its row are guessed. Ranges, orders and
+        sums among the table's constraints are kept as far as cells that were missing can do it.
 
         Args:
             frame: a pandas or polars frame, or an Arrow table, with the columns of the training data.
@@ -136,6 +137,8 @@ class Imputer(TrainedGenerator):
         for name, cells in filled.items():
             if lost[name].any():
                 result[name] = filling.put(result[name], lost[name], cells, name)
+        if filled and self.table.constraints:
+            filling.obey(result, lost, self.table)
         if index is not None:
             result.index = index
         return result
