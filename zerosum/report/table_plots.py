@@ -60,9 +60,10 @@ def _histogram(found: Mapping[str, Any]) -> Html:
         pairs = [f"{a:g} {y(share):g}L{b:g} {y(share):g}" for a, b, share in zip(places[:-1], places[1:], shares)]
         return f"M{places[0]:g} {BOTTOM}L" + "L".join(pairs) + f"L{places[-1]:g} {BOTTOM}"
 
+    half = 0.5 if found.get("whole") else 0.0  # bins of whole numbers end between them
     ends = [
         tag("text", scale_word(edge, found), x=at, y=BOTTOM + 15, text_anchor=anchor)
-        for edge, at, anchor in ((edges[0], 4, "start"), (edges[-1], WIDTH - 4, "end"))
+        for edge, at, anchor in ((edges[0] + half, 4, "start"), (edges[-1] - half, WIDTH - 4, "end"))
     ]
     base = tag("g", tag("line", x1=4, x2=WIDTH - 4, y1=BOTTOM, y2=BOTTOM), *ends, class_="frame")
     shapes = [tag("path", d=steps(real) + "Z", class_="real area"), tag("path", d=steps(made), class_="made line")]

@@ -25,7 +25,7 @@ def histogram(real: Sheet, synthetic: Sheet, place: int) -> dict[str, Any]:
     Returns:
         "real" and "synthetic": shares among all cells; "missing": the two shares of missing ones; "labels": names of
         the bars of a category, or "edges": one more than bins of numbers, with "times" where these are seconds since
-        1970 and "spans" where they are seconds.
+        1970, "spans" where they are seconds, "whole" where they lie between whole numbers.
     """
     sheets = (real, synthetic)
     missing = [float(sheet.missing(place).mean()) for sheet in sheets]
@@ -60,7 +60,7 @@ def _bins(sheets: tuple[Sheet, Sheet], place: int) -> dict[str, Any]:
     if high <= low:
         low, high = low - 0.5 * max(abs(low), 1.0), high + 0.5 * max(abs(high), 1.0)
     edges = np.linspace(low, high, BINS + 1)
-    if column.cells.measure == "int" or getattr(column.content, "decimals", None) == 0:
+    if _whole(column):
         width = np.ceil((high - low + 1) / BINS)  # each bin holds equally many whole numbers
         edges = np.arange(np.floor(low) - 0.5, high + width, width)
     heights: list[list[float]] = []
@@ -70,11 +70,18 @@ def _bins(sheets: tuple[Sheet, Sheet], place: int) -> dict[str, Any]:
     return {"real": heights[0], "synthetic": heights[1], **_scale(edges, column)}
 
 
+def _whole(column: Column) -> bool:
+    """Whether a column holds whole numbers alone."""
+    decimals = getattr(column.content, "decimals", None)
+    return column.cells.measure == "int" or (decimals is not None and decimals <= 0)
+
+
 def _scale(edges: np.ndarray, column: Column) -> dict[str, Any]:
     assert isinstance(column.content, Numbers)
     edges = edges + column.content.origin
     if column.cells.measure not in ("time", "span"):
-        return {"edges": [float(f"{edge:.8g}") for edge in edges]}
+        whole = {"whole": True} if _whole(column) else {}
+        return {"edges": [float(f"{edge:.8g}") for edge in edges], **whole}
     seconds = (edges / UNITS[unit(column.cells)]).tolist()
     return {"edges": seconds, "times" if column.cells.measure == "time" else "spans": True}
 
