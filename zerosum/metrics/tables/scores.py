@@ -11,6 +11,7 @@ import numpy as np
 
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.data.columns import Name
+from zerosum.data.frames import as_frame
 from zerosum.data.table_encoding import TableEncoding
 from zerosum.metrics.scores import json_safe, written
 from zerosum.metrics.tables import detection, figures, utility
@@ -160,7 +161,7 @@ def evaluate_tables(
         tables["held-out"] = test
     if baselines is None:
         progress("fitting baselines")
-        frame = train if not hasattr(train, "to_pandas") else train.to_pandas()
+        frame = as_frame(train)
         tables["copula"] = GaussianCopula().fit(frame, encoding).sample(len(synthetic), seed)
         tables["independent"] = IndependentColumns().fit(frame, encoding).sample(len(synthetic), seed)
     sheets = read_sheets(encoding, tables)
