@@ -50,3 +50,32 @@ class Generator(nn.Module):
         with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
             scalars, logits = torch.tanh(self.scalars(x.float())), self.logits(x.float())
         return torch.cat([scalars, logits], 1).index_select(1, self.blocks.back)
+
+
+class Predictor(nn.Module):
+    """Rows (n, d) to logits (n, outputs) of what some of their numbers are, which it does not see.
+
+    Args:
+        hidden: which numbers it does not see: bool (d,); they may be others later.
+        outputs: how many.
+        units: of each hidden layer.
+        layers: how many.
+        dropout: share of hidden units dropped.
+    """
+
+    hidden: Tensor
+
+    def __init__(self, hidden: Tensor, outputs: int, *, units: int = 256, layers: int = 4, dropout: float = 0.5):
+        super().__init__()
+        width, body = len(hidden), list[nn.Module]()
+        for _ in range(layers):
+            body += [nn.Linear(width, units), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+            width = units
+        self.body, self.head = nn.Sequential(*body), nn.Linear(width, outputs)
+        self.register_buffer("hidden", hidden, persistent=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n, outputs), float32."""
+        x = self.body(rows.masked_fill(self.hidden, 0.0))
+        with torch.autocast(rows.device.type, enabled=False):
+            return self.head(x.float())

@@ -16,9 +16,12 @@ from zerosum.training.batches import Order, Shuffled
 from zerosum.training.conditions import BySampling, counted, shares, vectors
 from zerosum.training.fairness import Parity
 from zerosum.training.game import Game, Phase
-from zerosum.training.optimizers import Optimizer
-from zerosum.training.player import Losses, Player
+from zerosum.training.optimizers import Adam
+from zerosum.training.player import Player
 from zerosum.training.table_generator import TableGenerator
+
+TEACHER = Adam(1e-3, (0.9, 0.999), decay=1e-4)
+"""The optimizer of the teacher of fairness."""
 
 
 class Tabular(Game):
@@ -102,24 +105,33 @@ class Tabular(Game):
         own = rows.index_select(1, self.asked).masked_fill(owner != turn[:, None], -1.0)
         return vectors(own.argmax(1), len(self.asked))
 
-    def fairly(self, optimizer: Optimizer, teacher: bool = True) -> None:
+    def fairly(self, teacher: bool = True) -> None:
         """Rows are to be fair where the settings `fair`, `favourable` and `fairness` ask for it: called by `build`."""
         config = self.config
         width = self.spec.shape[0] if teacher else 0
         self.parity = Parity(config.fair, config.favourable, config.fairness, width)
         if self.parity.C is not None:
-            self.teacher = Player(self.parity.C, optimizer=optimizer)
+            self.teacher = Player(self.parity.C, optimizer=TEACHER)
 
-    def teach(self, batch: Batch) -> None:
-        """A step of the teacher of fairness on real rows, where there is one."""
-        if self.parity.C is not None and self.parity.known:
-            self.teacher.step(lambda piece: self.parity.lesson(piece["row"], self.as_drawn(piece)), batch)
-
-    def fair(self, made: Tensor, log: Tensor, batch: Batch) -> Losses:
-        """The term of G's loss that asks for fair rows, of rows (n, d) and the logarithms of their choices'
-        probabilities (n, d); nothing where nobody asked for it.
+    def taught(self, batch: Batch) -> Batch:
+        """The batch as it is; or, where rows are to be fair and there is a teacher, with fair labels, after a step of
+        the teacher. Where a label is asked for, it is that of another row, drawn as if nothing had been asked for.
         """
-        return self.parity(made, log, self.as_drawn(batch))
+        if self.parity.C is None or not self.parity.known:
+            return batch
+        self.teacher.step(lambda piece: self.parity.lesson(piece["row"], self.as_drawn(piece)), batch)
+        rows, weights = batch["row"], self.as_drawn(batch)
+        if weights is None:
+            return {**batch, "row": self.parity.relabelled(rows)}
+        conditions = batch["condition"].clone()
+        place = torch.isin(self.asked, self.parity.label).nonzero().squeeze(1)
+        which = (conditions.index_select(1, place).sum(1) > 0).nonzero().squeeze(1)
+        if len(which):
+            others = torch.multinomial(weights[which], len(which), replacement=True)
+            rows = rows.index_copy(0, which, rows[which[others]])
+        rows = self.parity.relabelled(rows)
+        conditions[which[:, None], place] = rows[which[:, None], self.parity.label]
+        return {**batch, "row": rows, "condition": conditions}
 
     def as_drawn(self, batch: Batch) -> Tensor | None:
         """How much each row of a batch counts (n,), so that conditions are as frequent as the data fulfils them, and

@@ -87,7 +87,7 @@ class CTGAN(Tabular):
         self.D = Critic(inputs, hidden=config.hidden, pack=config.pack, dropout=config.dropout)
         self.critic = Player(self.D, optimizer=config.adam)
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
-        self.fairly(config.adam)
+        self.fairly()
 
     def noise(self) -> dict[str, Latent]:
         """z, and where between real and generated packs the penalty is taken."""
@@ -96,9 +96,8 @@ class CTGAN(Tabular):
     def round(self, batches: Batches) -> None:
         """Steps of the critic, one of G (algorithm 1)."""
         for _ in range(self.config.critic_steps):
-            batch = next(batches)
+            batch = self.taught(next(batches))
             self.critic.step(self.critic_loss, batch)
-        self.teach(batch)
         self.generator.step(self.generator_loss, batch)
 
     def packed(self, rows: Tensor, condition: Tensor) -> Tensor:
@@ -115,15 +114,14 @@ class CTGAN(Tabular):
         return {"adversarial": wasserstein_d(self.D(real), self.D(fake)), "penalty": self.config.penalty * penalty}
 
     def generator_loss(self, batch: Batch) -> Losses:
-        """-D(G(z)), the cross-entropy of the category that was asked for (section 4.3), and fairness."""
+        """-D(G(z)), the cross-entropy of the category that was asked for (section 4.3)."""
         condition = self.condition(batch)
         logits = self.G(batch["z"], condition)
         made = self.blocks.gumbel(logits, self.config.temperature)
-        log = self.blocks.log_softmax(logits)
+        log = self.blocks.log_softmax(logits).index_select(1, self.asked)
         return {
             "adversarial": wasserstein_g(self.D(self.packed(made, condition))),
-            "condition": -(log.index_select(1, self.asked) * condition).sum() / len(condition),
-            **self.fair(made, log, batch),
+            "condition": -(log * condition).sum() / len(condition),
         }
 
     def critique(self, batch: Batch) -> Tensor:

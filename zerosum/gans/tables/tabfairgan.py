@@ -3,10 +3,11 @@
 A WGAN-GP of rows, in two phases: first it learns the table, then, with half the learning rate, also to favour the groups
 of a protected column alike (`--fair sex --favourable '>50K'`). Without these it is the first phase alone.
 
-Deviations: the fairness term is the squared difference of the groups' shares, which is bounded and 0 at parity, where
-the paper's (equation 6) grows on beyond it; it pulls the label and leaves the groups as they are. The critic ends in one
-number (the authors' program: the mean of d); numbers leave G through tanh. Numbers are encoded by modes unless
---data.scaling quantile asks for the paper's transform (section 3.1).
+Deviations: in the second phase the critic sees real rows whose labels follow a rule that is fair on real rows; the
+paper's way, a term of G's loss (equation 6), is --preset paper. Either is the squared difference of the groups' shares,
+which is bounded and least at parity, where the paper's goes on beyond it. The critic ends in one number (the authors'
+program: the mean of d); numbers leave G through tanh. Numbers are encoded by modes unless --data.scaling quantile asks
+for the paper's transform (section 3.1).
 """
 
 from __future__ import annotations
@@ -25,7 +26,6 @@ from zerosum.networks.tabular_mlp import Generator
 from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g
 from zerosum.objectives.penalties import gradient_penalty
 from zerosum.training.batches import Batches
-from zerosum.training.fairness import Parity
 from zerosum.training.game import Phase
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
@@ -54,8 +54,10 @@ class Config:
     """Protected column, whose groups are to be favoured alike; None: no second phase."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 100.0
+    fairness: float = 2.0
     """Weight of the squared difference between the groups' shares of favourable rows."""
+    teacher: bool = True
+    """Whether real rows are shown with fair labels; False: generated labels are pulled, as in the paper."""
     fair_rate: float = 0.5
     """Factor on the learning rate in the second phase (the authors' program)."""
     adam: Adam = Adam(2e-4, (0.5, 0.999))
@@ -65,6 +67,7 @@ class Config:
 
 
 PRESETS = {
+    "paper": Config(teacher=False, fairness=30.0),
     "laptop": Config(epochs=60),
 }
 
@@ -80,7 +83,6 @@ class TabFairGAN(Tabular):
         """Networks and players."""
         config = self.config
         self.prepared("tabfairgan")
-        self.parity = Parity(config.fair, config.favourable, config.fairness)
         if not 0.0 <= config.fair_share <= 1.0:
             raise BadOption(f"--fair-share is {config.fair_share}; it is a share of the epochs, from 0 to 1.")
         width = self.spec.shape[0]
@@ -91,6 +93,7 @@ class TabFairGAN(Tabular):
         self.critic = Player(self.D, optimizer=config.adam, rate=self.rate)
         ema = config.ema_half_life
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=ema)
+        self.fairly(config.teacher)
 
     @property
     def fair_rounds(self) -> int:
@@ -115,18 +118,17 @@ class TabFairGAN(Tabular):
 
     def round(self, batches: Batches) -> None:
         """Steps of the critic, one of G (algorithm 1)."""
-        self.generator.step(self.generator_loss, self.criticised(batches))
-
-    def fair_round(self, batches: Batches) -> None:
-        """Steps of the critic, one of G, which has to be fair, too (algorithm 1)."""
-        self.generator.step(self.fair_loss, self.criticised(batches))
-
-    def criticised(self, batches: Batches) -> Batch:
-        """The last batch of the critic's steps."""
         for _ in range(self.config.critic_steps):
             batch = next(batches)
             self.critic.step(self.critic_loss, batch)
-        return batch
+        self.generator.step(self.generator_loss, batch)
+
+    def fair_round(self, batches: Batches) -> None:
+        """The same with rows whose labels are fair, or (`teacher` off) with fairness as a term of G's loss."""
+        for _ in range(self.config.critic_steps):
+            batch = self.taught(next(batches))
+            self.critic.step(self.critic_loss, batch)
+        self.generator.step(self.generator_loss if self.config.teacher else self.fair_loss, batch)
 
     def critic_loss(self, batch: Batch) -> Losses:
         """D(G(z)) - D(x) + lambda (||grad D(x^)|| - 1)^2 (equation 4)."""
@@ -142,7 +144,7 @@ class TabFairGAN(Tabular):
         """-D(G(z)), and the difference between the groups (equation 6, but for what the file's docstring says)."""
         logits = self.G(batch["z"])
         made = self.blocks.gumbel(logits, self.config.temperature)
-        return {"adversarial": wasserstein_g(self.D(made)), **self.fair(logits, batch)}
+        return {"adversarial": wasserstein_g(self.D(made)), **self.parity.of_labels(self.blocks.log_softmax(logits))}
 
     def critique(self, batch: Batch) -> Tensor:
         """The critic's number of each row (n,)."""

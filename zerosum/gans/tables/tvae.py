@@ -21,7 +21,6 @@ from zerosum.core.latents import Latent, Normal
 from zerosum.data.spec import Batch
 from zerosum.networks.tabular_vae import Decoder, Encoder
 from zerosum.training.batches import Batches
-from zerosum.training.fairness import Parity
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
 from zerosum.training.tabular import Tabular
@@ -45,7 +44,7 @@ class Config:
     """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 100.0
+    fairness: float = 2.0
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(1e-3, (0.9, 0.999), decay=1e-5)
     """The optimizer (section 4.5: a learning rate of 1e-3)."""
@@ -69,33 +68,32 @@ class TVAE(Tabular):
         """Networks and the player."""
         config = self.config
         self.prepared("tvae")
-        self.parity = Parity(config.fair, config.favourable, config.fairness)
         self.G = Decoder(config.latent, self.spec, hidden=config.hidden)
         self.E = Encoder(self.spec.shape[0], config.latent, hidden=config.hidden)
         self.latent = Normal(config.latent + self.blocks.scalars)
         self.coders = Player(self.G, self.E, optimizer=config.adam, ema_half_life=config.ema_half_life)
+        self.fairly()
         self.register_buffer("absent", self.layout.absent, persistent=False)
 
     def noise(self) -> dict[str, Latent]:
-        """z of new rows, and by which z is drawn from its posterior."""
+        """z, of which the artifact makes rows, and by which z is drawn from its posterior."""
         return {"z": self.latent, "posterior": Normal(self.config.latent)}
 
     def round(self, batches: Batches) -> None:
         """A step of both."""
-        self.coders.step(self.loss, next(batches))
+        self.coders.step(self.loss, self.taught(next(batches)))
 
     def loss(self, batch: Batch) -> Losses:
-        """-log p(x | z) + KL(q(z | x) || p(z)), z drawn from q (section 4.5); and fairness of new rows."""
+        """-log p(x | z) + KL(q(z | x) || p(z)), z drawn from q (section 4.5)."""
         mean, log_variance = self.E(batch["row"])
         z = mean + (0.5 * log_variance).exp() * batch["posterior"]
         divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(1)
         numbers, choices = self.reconstruction(batch["row"], z)
-        terms = {
+        return {
             "numbers": self.config.reconstruction * numbers.mean(),
             "choices": self.config.reconstruction * choices.mean(),
             "divergence": divergence.mean(),
         }
-        return terms | self.fair(self.G(batch["z"]), batch) if self.config.fair else terms
 
     def reconstruction(self, rows: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """-log p of the numbers (n,), but for a constant, and of the choices (n,), of rows (n, d) given z."""
