@@ -58,7 +58,7 @@ class Config:
     """In how many groups the missing cells of a row are drawn, each after those before are known."""
     hiding: tuple[float, float] = (0.0, 0.6)
     """The share of a row's known cells that is hidden: uniform between these."""
-    adversary: float = 0.1
+    adversary: float = 1.0
     """Weight of the critic's loss for G; that of guessing is 1."""
     gamma: float = 1.0
     """Weight of the critic's gradient penalties, on true and on drawn rows."""
@@ -68,13 +68,13 @@ class Config:
     """G's optimizer."""
     critic_adam: Adam = Adam(5e-4, (0.0, 0.99))
     """The critic's optimizer."""
-    final_rate: float = 0.05
+    final_rate: float = 0.1
     """What G's learning rate falls to along half a cosine, and stays at in the game."""
     ema_half_life: float | None = 50_000.0
     """Half-life of G's moving average, in samples; None: off."""
 
 
-PRESETS = {"no-adversary": Config(adversarial_rounds=0)}
+PRESETS = {"no-adversary": Config(rounds=3_500, adversarial_rounds=0)}
 
 
 class MaskedImputer(Game):
