@@ -66,12 +66,14 @@ class Config:
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(2e-4, (0.5, 0.9), eps=1e-3, decay=1e-5)
     """All players' optimizer (the authors' program)."""
-    ema_half_life: float | None = None
+    ema_half_life: float | None = 50_000.0
     """Half-life of the generator's moving average, in rows; None: off, as in the paper."""
+    calibrate: bool = True
+    """Whether the trained generator's categories and modes are made as frequent as in the data (not in the paper)."""
 
 
 PRESETS = {
-    "program": Config(slerp=True),
+    "program": Config(slerp=True, ema_half_life=None, calibrate=False),
     "laptop": Config(epochs=15, width=16, critic_steps=2),
 }
 
@@ -164,6 +166,7 @@ class CTABGANPlus(Tabular):
         self.D = Critic(self.spec.shape[0] + len(layout.conditions), width=config.width)
         self.critic = Player(self.D, optimizer=config.adam)
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
+        self.calibrates = config.calibrate
         self.fairly()
         target = [block.column == self.spec.target for block in self.spec.blocks]
         self.predicting = bool(config.downstream) and any(target)

@@ -7,7 +7,7 @@ Deviations: in the second phase the critic sees real rows whose labels follow a 
 paper's way, a term of G's loss (equation 6), is --preset paper. Either is the squared difference of the groups' shares,
 which is bounded and least at parity, where the paper's goes on beyond it. The critic ends in one number (the authors'
 program: the mean of d); numbers leave G through tanh. Numbers are encoded by modes unless --data.scaling quantile asks
-for the paper's transform (section 3.1).
+for the paper's transform (section 3.1). Samples come from a moving average of G, its frequencies calibrated.
 """
 
 from __future__ import annotations
@@ -62,12 +62,14 @@ class Config:
     """Factor on the learning rate in the second phase (the authors' program)."""
     adam: Adam = Adam(2e-4, (0.5, 0.999))
     """Both players' optimizer (the authors' program)."""
-    ema_half_life: float | None = None
+    ema_half_life: float | None = 50_000.0
     """Half-life of the generator's moving average, in rows; None: off, as in the paper."""
+    calibrate: bool = True
+    """Whether the trained generator's categories and modes are made as frequent as in the data (not in the paper)."""
 
 
 PRESETS = {
-    "paper": Config(teacher=False, fairness=30.0),
+    "paper": Config(teacher=False, fairness=30.0, ema_half_life=None, calibrate=False),
     "laptop": Config(epochs=60),
 }
 
@@ -93,6 +95,7 @@ class TabFairGAN(Tabular):
         self.critic = Player(self.D, optimizer=config.adam, rate=self.rate)
         ema = config.ema_half_life
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=ema)
+        self.calibrates = config.calibrate
         self.fairly(config.teacher)
 
     @property

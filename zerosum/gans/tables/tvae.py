@@ -6,7 +6,8 @@ a choice is a softmax, and both maximise the evidence lower bound. Rows come as 
 sampling.
 
 Deviations: a number of a missing cell is not reconstructed. Standard deviations stay between .01 and 1, the weight of
-the reconstruction is that of the authors' program (the paper states neither).
+the reconstruction is that of the authors' program (the paper states neither). The trained decoder's logits are moved
+until every category and mode is as frequent as in the data (`--no-calibrate`).
 """
 
 from __future__ import annotations
@@ -50,10 +51,13 @@ class Config:
     """The optimizer (section 4.5: a learning rate of 1e-3)."""
     ema_half_life: float | None = None
     """Half-life of the decoder's moving average, in rows; None: off, as in the paper."""
+    calibrate: bool = True
+    """Whether the trained generator's categories and modes are made as frequent as in the data (not in the paper)."""
 
 
 PRESETS = {
     "laptop": Config(epochs=60),
+    "paper": Config(calibrate=False),
 }
 
 
@@ -72,6 +76,7 @@ class TVAE(Tabular):
         self.E = Encoder(self.spec.shape[0], config.latent, hidden=config.hidden)
         self.latent = Normal(config.latent + self.blocks.scalars)
         self.coders = Player(self.G, self.E, optimizer=config.adam, ema_half_life=config.ema_half_life)
+        self.calibrates = config.calibrate
         self.fairly()
         self.register_buffer("absent", self.layout.absent, persistent=False)
 
