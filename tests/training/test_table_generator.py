@@ -213,3 +213,25 @@ def test_calibrated_frequencies_are_those_of_the_data(dataset: Dataset) -> None:
     assert frame["pay"].isna().mean() == pytest.approx(real["pay"].isna().mean(), abs=0.012)
     raw = CTGAN(Config(hidden=16, latent=8, ema_half_life=None, calibrate=False), dataset.spec)
     assert not raw.trained().tilt.any()
+
+
+def test_categories_are_balanced(generator: TableGenerator) -> None:
+    frame = generator.sample(402, balance="group", seed=3)
+    assert frame["group"].value_counts().to_dict() == {"a": 101, "b": 101, "c": 100, "rare": 100}
+    assert frame["group"].iloc[:101].nunique() == 4 and frame.index.equals(pd.RangeIndex(402))
+    assert frame.equals(generator.sample(402, balance="group", seed=3))
+    both = generator.sample(10, balance="group", given=["sex=f", "group!=a"])
+    assert (both["sex"] == "f").all() and both["group"].value_counts().to_dict() == {"b": 4, "c": 3, "rare": 3}
+
+
+@pytest.mark.parametrize(
+    ("column", "given", "message"),
+    [
+        ("grup", None, "--balance grup: there is no column 'grup'; did you mean 'group'?"),
+        ("pay", None, "--balance pay: the column is continuous, it has no categories"),
+    ],
+)
+def test_what_cannot_be_balanced(generator: TableGenerator, column: str, given: list[str], message: str) -> None:
+    with pytest.raises(BadOption) as refused:
+        generator.sample(10, balance=column, given=given)
+    assert message in str(refused.value)

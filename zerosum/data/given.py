@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Categories, Column, Numbers
-from zerosum.data.constraints import Condition, bound
+from zerosum.data.columns import Categories, Column, Name, Numbers
+from zerosum.data.constraints import Condition, bound, spelled
 from zerosum.data.grammar import no_column, parse_condition
 from zerosum.data.numeric import write
 from zerosum.data.table_encoding import TableEncoding
@@ -46,6 +46,34 @@ def asked(given: Any, table: TableEncoding) -> tuple[Wanted, list[Condition]]:
             raise BadOption(f"{told(given)} cannot be fulfilled: no value of column {column.name!r} does.")
         rest += [condition] if column.content.others else []  # several share a place
     return wanted, rest
+
+
+def balanced(name: Name, wanted: Wanted, table: TableEncoding, counts: Tensor) -> list[tuple[str, Wanted]]:
+    """Each category of a column that is allowed and occurs, and what is wanted together with it.
+
+    Args:
+        name: of the column.
+        wanted: what choices may be, whatever the category.
+        table: the encoding of the rows.
+        counts: (k,) how often each category occurs that can be asked for.
+
+    Raises:
+        BadOption: there is no such column, it has no categories, or `wanted` allows none of them.
+    """
+    column = table.by_name.get(name)
+    if column is None:
+        raise BadOption(f"--balance {name}: {no_column(name, list(table.by_name))}")
+    if not isinstance(column.content, Categories) or not column.choices:
+        raise BadOption(f"--balance {name}: the column is {column.kind}, it has no categories to be equally frequent.")
+    j, layout = table.choice(name), table.layout
+    start = sum(layout.choices[own].size for own in layout.discrete if own < j)
+    one = torch.eye(column.choices, dtype=torch.bool)
+    there = (counts[start : start + column.choices] > 0).cpu() & wanted.get(j, torch.ones(column.choices).bool())
+    places = [place for place in range(column.content.size) if there[place]]
+    if not places:
+        raise BadOption(f"--balance {name}: the conditions leave none of the column's categories.")
+    values = [*map(spelled, column.content.values), "one of the rare values"]
+    return [(values[place], {**wanted, j: one[place]}) for place in places]
 
 
 def told(given: Any) -> str:

@@ -14,8 +14,9 @@ from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.core.randomness import derive
+from zerosum.data.columns import Name
 from zerosum.data.constraints import Condition
-from zerosum.data.given import Wanted, asked, told
+from zerosum.data.given import Wanted, asked, balanced, told
 from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
 from zerosum.data.table_encoding import TableEncoding
@@ -148,12 +149,15 @@ class TableGenerator(TrainedGenerator):
             yield self.layout.expand(*self._draw(min(size, n - start), wanted, truncation, seed, turn))
 
     @torch.no_grad()
-    def sample(self, n: int, *, given: Any = None, seed: int = 0, truncation: float = 1.0) -> pd.DataFrame:
+    def sample(
+        self, n: int, *, given: Any = None, balance: Name | None = None, seed: int = 0, truncation: float = 1.0
+    ) -> pd.DataFrame:
         """A table of n rows with the columns, dtypes and formats of the training data; the same for the same seed, n.
 
         Args:
             n: how many rows.
             given: what all rows are to fulfil: column -> value, or conditions as text: ["sex=Female", "age>60"].
+            balance: a column each of whose categories is to be equally frequent (missing cells are then none of it).
             seed: decides which.
             truncation: factor on a normal z.
 
@@ -168,17 +172,34 @@ class TableGenerator(TrainedGenerator):
             raise BadOption(f"cannot sample {n} rows; ask for 1 or more.")
         wanted, rest = asked(given, self.table) if given else ({}, [])
         pieces: list[pd.DataFrame] = []
+        if balance is None:
+            self._collect(pieces, n, wanted, rest, given, truncation, seed)
+        else:
+            parts = balanced(balance, wanted, self.table, self.counts)
+            for i, (value, own) in enumerate(parts):
+                asked_for = (f"{balance}={value}", *([told(given)] if given else []))
+                count = n // len(parts) + (i < n % len(parts))
+                self._collect(pieces, count, own, rest, asked_for, truncation, derive(seed, "balance", i))
+        whole = [piece for piece in pieces if len(piece)]
+        frame = whole[0] if len(whole) == 1 else pd.concat(whole, ignore_index=True)
+        if balance is not None:
+            frame = frame.iloc[np.random.default_rng(derive(seed, "shuffle")).permutation(n)]
+        return frame.reset_index(drop=True)
+
+    def _collect(
+        self, pieces: list[pd.DataFrame], n: int, wanted: Wanted, rest: Sequence[Condition], given: Any,
+        truncation: float, seed: int,
+    ) -> None:  # fmt: skip
+        """Append n rows to the pieces of a table."""
         found = drawn = turn = 0
         while found < n:
             count = self._next(n - found, found / drawn if drawn else 1.0, bool(wanted))
             frame = self.table.restore(*self._draw(count, wanted, truncation, seed, turn), seed=derive(seed, turn))
-            pieces.append(self._fulfilling(pieces, frame, rest))
-            found, drawn, turn = found + len(pieces[-1]), drawn + count, turn + 1
+            made = self._fulfilling(pieces, frame, rest)
+            pieces.append(made.iloc[: n - found])
+            found, drawn, turn = found + len(made), drawn + count, turn + 1
             if found < n and drawn >= max(PATIENCE * n, LEAST):
                 raise BadOption(self._hopeless(n, found, drawn, given))
-        whole = [piece for piece in pieces if len(piece)]
-        frame = whole[0] if len(whole) == 1 else pd.concat(whole, ignore_index=True)
-        return frame.iloc[:n].reset_index(drop=True)
 
     def _next(self, lacking: int, share: float, wanted: bool) -> int:
         """How many rows to draw next, where `lacking` are missing and a share of those before was good."""
