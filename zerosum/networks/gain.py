@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from zerosum.data.spec import Spec
 from zerosum.networks.imputation import Cell, Filler, Guess, cells_of
@@ -21,27 +22,37 @@ class Numbers(nn.Module):
     Attributes:
         kept: int64 (k,), which numbers of the row they are.
         owner: int64 (k,), the cell of each.
+        place: bool (k,), which are places.
+        pieces: of each cell with several choices: where its numbers are.
     """
 
     kept: Tensor
     owner: Tensor
-    scale: Tensor
+    place: Tensor
+    grid: Tensor
+    back: Tensor
 
     def __init__(self, cells: Sequence[Cell]):
         super().__init__()
         kept: list[int] = []
         owner: list[int] = []
-        scale: list[float] = []
-        self.pieces: list[tuple[int, bool, slice]] = []
+        place: list[bool] = []
+        self.pieces: dict[int, slice] = {}
         for j, cell in enumerate(cells):
-            choices = range(cell.choices.start, cell.choices.stop) if cell.size > 1 or cell.place is None else range(0)
-            for own, place in (([] if cell.place is None else [cell.place], True), (list(choices), False)):
-                if own:
-                    self.pieces.append((j, place, slice(len(kept), len(kept) + len(own))))
-                    kept, owner, scale = [*kept, *own], [*owner, *[j] * len(own)], [*scale, *[0.5 * place] * len(own)]
-        self.register_buffer("kept", torch.tensor(kept), persistent=False)
-        self.register_buffer("owner", torch.tensor(owner), persistent=False)
-        self.register_buffer("scale", torch.tensor(scale), persistent=False)
+            places = [] if cell.place is None else [cell.place]
+            choices = list(range(cell.choices.start, cell.choices.stop)) if cell.size > 1 or not places else []
+            if choices:
+                self.pieces[j] = slice(len(kept) + len(places), len(kept) + len(places) + len(choices))
+            kept, owner = [*kept, *places, *choices], [*owner, *[j] * len(places + choices)]
+            place = [*place, *[True] * len(places), *[False] * len(choices)]
+        widest = max((piece.stop - piece.start for piece in self.pieces.values()), default=0)
+        grid = torch.full((len(self.pieces), widest), len(kept))  # beyond the last number
+        for row, piece in zip(grid, self.pieces.values(), strict=True):
+            row[: piece.stop - piece.start] = torch.arange(piece.start, piece.stop)
+        back = torch.nonzero(grid.flatten() < len(kept))[:, 0]
+        made = {"kept": torch.tensor(kept), "owner": torch.tensor(owner), "place": torch.tensor(place)}
+        for name, value in (made | {"grid": grid, "back": back}).items():
+            self.register_buffer(name, value, persistent=False)
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -49,7 +60,14 @@ class Numbers(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Of rows (n, d), in [0, 1]: (n, k)."""
         own = rows.index_select(1, self.kept)
-        return own * torch.where(self.scale > 0, self.scale, 1.0) + self.scale
+        return torch.where(self.place, (own + 1.0) / 2.0, own)
+
+    def log_chances(self, logits: Tensor) -> Tensor:
+        """The logarithms of how likely choices are, of logits (n, k); 0 for places."""
+        if not self.pieces:
+            return torch.zeros_like(logits)
+        padded = F.pad(logits, (0, 1), value=-torch.inf)[:, self.grid].log_softmax(2)
+        return torch.zeros_like(logits).index_copy(1, self.grid.flatten()[self.back], padded.flatten(1)[:, self.back])
 
 
 class GainGenerator(Filler):
@@ -76,26 +94,18 @@ class GainGenerator(Filler):
 
     def activate(self, logits: Tensor) -> Tensor:
         """Numbers (n, k) in [0, 1]: of each choice the chances, of each place the place."""
-        pieces = [
-            logits[:, piece].sigmoid() if place else logits[:, piece].softmax(1)
-            for _, place, piece in self.numbers.pieces
-        ]
-        return torch.cat(pieces, 1)
+        return torch.where(self.numbers.place, logits.sigmoid(), self.numbers.log_chances(logits).exp())
 
     def guess(self, rows: Tensor, visible: Tensor, z: Tensor) -> list[Guess]:
         """What each cell may be."""
         made = self.activate(self.logits(self.numbers(rows), visible, z))
-        found = [
-            Guess(torch.ones(len(rows), 1, device=rows.device), torch.zeros(1, dtype=torch.int64, device=rows.device))
-            for _ in self.cells.cells
-        ]
-        for j, place, piece in self.numbers.pieces:
-            if place:
-                found[j].places = made[:, piece] * 2.0 - 1.0
-            else:
-                choices = torch.arange(piece.stop - piece.start, device=rows.device)
-                places = found[j].places
-                found[j] = Guess(made[:, piece], choices, None if places is None else places.expand(-1, len(choices)))
+        found = []
+        for j, cell in enumerate(self.cells.cells):
+            own = made[:, self.numbers.owner == j]
+            chances = own[:, cell.place is not None :] if j in self.numbers.pieces else torch.ones_like(own)
+            choices = torch.arange(chances.shape[1], device=rows.device)
+            places = None if cell.place is None else (own[:, :1] * 2.0 - 1.0).expand(-1, len(choices))
+            found.append(Guess(chances, choices, places))
         return found
 
 

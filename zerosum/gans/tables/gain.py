@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -125,11 +126,6 @@ class GAIN(Game):
 
     def reconstruction(self, x: Tensor, made: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
         """The mean over known cells of squared errors of places and cross-entropies of choices."""
-        total = x.new_zeros(())
-        for cell, place, piece in self.G.numbers.pieces:
-            if place:
-                wrong = (made[:, piece] - x[:, piece]).square().sum(1)
-            else:
-                wrong = -(x[:, piece] * logits[:, piece].log_softmax(1)).sum(1)
-            total = total + (wrong * mask[:, cell]).sum()
-        return total / mask.sum().clamp_min(1.0)
+        numbers = self.G.numbers
+        wrong = torch.where(numbers.place, (made - x).square(), -x * numbers.log_chances(logits))
+        return (wrong * mask.index_select(1, numbers.owner)).sum() / mask.sum().clamp_min(1.0)
