@@ -74,8 +74,8 @@ class Guess:
 
     def draw(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """A place (n,), 0 where the cell has none, and a choice (n,), by uniform numbers u and v (n,)."""
-        total = self.chances.double().cumsum(1)
-        atom = (total <= (u.double() * total[:, -1])[:, None]).sum(1).clamp_max(total.shape[1] - 1)
+        total = self.chances.float().cumsum(1)
+        atom = (total <= (u * total[:, -1])[:, None]).sum(1).clamp_max(total.shape[1] - 1)
         if self.places is None:
             return torch.zeros_like(u), self.choices[atom]
         places = self.places.expand(len(atom), -1).gather(1, atom[:, None])[:, 0]

@@ -23,7 +23,7 @@ def expected(column: Column, guess: Guess) -> np.ndarray:
     numbers with few values their mean; of other levels in order the number of the median; of categories that of the
     most likely.
     """
-    chances = guess.chances.double().cpu().numpy()
+    chances = guess.chances.float().cpu().numpy().astype(np.float64)
     if isinstance(column.content, Numbers):
         assert guess.places is not None
         places = guess.places.expand(len(chances), -1) if guess.places.shape[0] > 1 else guess.places
