@@ -6,8 +6,10 @@ from real rows to predict the target from the rest of a row (downstream loss): -
 
 Deviations: numbers are encoded as for CTGAN, which has modes for single values and for tails (the paper's mixed and
 long-tailed columns; its general ones: --data.kinds, --data.scaling range). The critic ends linearly (the authors'
-program: in a ReLU). G's label is to be as probable as the predictor says, not its most probable one, and only in rows of
-which it is not asked for, so that labels stay as uncertain as they are. The predictor learns on the critic's last rows.
+program: in a ReLU), and the information loss takes Euclidean norms (there: sums of magnitudes, which drown the critic).
+G's label is to be as probable as the predictor says, not its most probable one, and only in rows of which no label was
+asked for, so that labels stay as uncertain as they are. Samples come from a moving average of G, whose categories and
+modes are then made as frequent as in the data.
 """
 
 from __future__ import annotations
@@ -141,14 +143,11 @@ def spherical(real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
 
 
 def moments_gap(real: Tensor, fake: Tensor) -> Tensor:
-    """||E f(x) - E f(G(z))||_1 + ||sd f(x) - sd f(G(z))||_1 of features (n, k): the information loss."""
-    means = (real.mean(0) - fake.mean(0)).abs().sum()
-    return means + (deviation(real) - deviation(fake)).abs().sum()
-
-
-def deviation(features: Tensor) -> Tensor:
-    """Standard deviations (k,) of features (n, k), with a gradient where all are alike, too."""
-    return (features.var(0, correction=0) + 1e-8).sqrt()
+    """||E f(x) - E f(G(z))|| + ||sd f(x) - sd f(G(z))|| of features (n, k): the information loss (section 3.1)."""
+    # Where all are alike a standard deviation has no gradient.
+    deviations = [(features.var(0, correction=0) + 1e-8).sqrt() for features in (real, fake)]
+    gaps = torch.stack([real.mean(0) - fake.mean(0), deviations[0] - deviations[1]])
+    return torch.linalg.vector_norm(gaps, dim=1).sum()
 
 
 class CTABGANPlus(Tabular):
