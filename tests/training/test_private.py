@@ -18,7 +18,7 @@ from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.optimizers import SGD
 from zerosum.training.player import Losses
-from zerosum.training.private import Ledger, Poisson, PrivatePlayer
+from zerosum.training.private import Ledger, Poisson, PrivatePlayer, nearest_counts
 
 WIDTH = 7
 
@@ -207,3 +207,10 @@ def test_random_numbers_of_a_step_are_secret_and_repeatable() -> None:
     assert torch.equal(torch.rand(3), expected)
     assert all(torch.equal(a, b) for a, b in zip(found[0], found[1], strict=True))
     assert not torch.equal(found[0][0], found[2][0]) and not torch.equal(found[0][1], found[2][1])
+
+
+def test_nearest_counts() -> None:
+    assert nearest_counts(torch.tensor([3.0, 1.0]), 4.0).tolist() == [3.0, 1.0]
+    assert nearest_counts(torch.tensor([5.0, -2.0, 1.0]), 4.0).tolist() == [4.0, 0.0, 0.0]
+    found = nearest_counts(torch.randn(50, generator=torch.Generator().manual_seed(0)), 30.0)
+    assert found.min() >= 0 and float(found.sum()) == pytest.approx(30.0, rel=1e-5)

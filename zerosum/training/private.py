@@ -159,7 +159,8 @@ class PrivatePlayer(Player):
                     sums[place[id(layer.weight)]].addmm_(clean.T, known)
                     if layer.bias is not None:
                         sums[place[id(layer.bias)]].add_(clean.sum(0))
-        return {name: torch.nan_to_num(value.detach().float()).sum() for name, value in terms.items()}
+        # Terms are for the log alone, which ends a training where it finds infinity.
+        return {name: torch.nan_to_num(value.detach().float(), 0.0, 0.0, 0.0).sum() for name, value in terms.items()}
 
 
 def refuse_impure(network: nn.Module) -> None:
@@ -227,3 +228,10 @@ def factors_of(squares: Tensor, bound: float) -> Tensor:
     norms = squares.clamp_min(0.0).sqrt()
     factors = (bound / norms.clamp_min(1e-12)).clamp_max(1.0)
     return torch.where(torch.isfinite(squares), factors, 0.0)
+
+
+def nearest_counts(noisy: Tensor, total: float) -> Tensor:
+    """The counts (k,) of 0 or more with this sum that are nearest to noisy ones (k,)."""
+    falling = noisy.sort(descending=True).values
+    excess = (falling.cumsum(0) - total) / torch.arange(1, len(noisy) + 1, device=noisy.device)
+    return (noisy - excess[(falling > excess).nonzero()[-1]]).clamp_min(0.0)

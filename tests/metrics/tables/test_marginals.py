@@ -8,7 +8,7 @@ import pytest
 
 from zerosum.core.errors import BadOption
 from zerosum.data.table_encoding import TableEncoding
-from zerosum.metrics.tables.marginals import NoisyMarginals, drawn, nearest_counts
+from zerosum.metrics.tables.marginals import NoisyMarginals, drawn
 from zerosum.training.accounting import Release, epsilon_of
 
 pytest.importorskip("opacus")
@@ -27,7 +27,9 @@ def table(n: int = 4000) -> pd.DataFrame:
 
 def fitted(epsilon: float, around: str | None) -> tuple[NoisyMarginals, pd.DataFrame]:
     frame = table()
-    made = NoisyMarginals(epsilon, around, accountant="rdp" if epsilon > 1 else "prv").fit(frame, TableEncoding.fit(frame))
+    made = NoisyMarginals(epsilon, around, accountant="rdp" if epsilon > 1 else "prv").fit(
+        frame, TableEncoding.fit(frame)
+    )
     return made, frame
 
 
@@ -71,13 +73,6 @@ def test_the_same_rows_for_the_same_seed() -> None:
     made, _ = fitted(1.0, "label")
     assert made.sample(50, seed=3).equals(made.sample(50, seed=3))
     assert not made.sample(50, seed=3).equals(made.sample(50, seed=4))
-
-
-def test_nearest_counts() -> None:
-    assert nearest_counts(np.array([3.0, 1.0]), 4.0).tolist() == [3.0, 1.0]
-    assert nearest_counts(np.array([5.0, -2.0, 1.0]), 4.0).tolist() == [4.0, 0.0, 0.0]
-    found = nearest_counts(np.random.default_rng(0).normal(size=50), 30.0)
-    assert found.min() >= 0 and found.sum() == pytest.approx(30.0)
 
 
 def test_drawn_by_the_counts_of_the_group() -> None:

@@ -9,12 +9,13 @@ added or taken away. Their number is public. So is the encoding: kinds, categori
 the data as they are.
 
 Why it holds. A row's part in a step is the gradient of its own loss, joint with that of a made row that it is paired
-with. The pair's z, the column that a condition is on, and all other random numbers of the step are drawn independently
-for each row and are secret: so a row that is taken away takes one clipped gradient with it, and those of the others are
-as likely as before, wherever in the batch these stand. Real rows are never chosen by a condition: they are shown with a
-category of their own, and what is asked of G is drawn from frequencies that are uniform, or were noised at a share of
-the budget. Nothing else comes from the rows: no score chooses a snapshot, no loss of a real row ends or turns back the
-training. Steps that were rolled back have been paid for.
+with. As many rows are made as in every step, whatever was drawn, so that batch norm in G knows nothing of it; which one
+a real row is paired with, and which column its condition is on, is drawn for each row by itself, in secret. So a row that
+is taken away takes one clipped gradient with it, and the others' are as likely as before. Real rows are never chosen by a
+condition: they are shown with a category of their own. What is asked of G is drawn from frequencies that are uniform or
+noised; those of categories and modes are counted once, with noise, at a share of the budget. Nothing else comes from the
+rows: no score chooses a snapshot, no loss of a real row ends or turns back the training, and steps that were turned back
+have been paid for.
 
 Deviations: the logistic loss in the place of Wasserstein's with clipped weights, and columns of mixed types. No pack, no
 batch norm in D, no gradient penalty, because a row's gradient must be its own. Several steps of D for one of G (Bie et
@@ -30,9 +31,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Normal
-from zerosum.core.randomness import generator
 from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Store
 from zerosum.data.table_store import TableStore
@@ -42,11 +43,11 @@ from zerosum.training.accounting import Accountant, Plan, planned
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.callback import StopTraining
-from zerosum.training.conditions import choose, counted, vectors
+from zerosum.training.conditions import choose, vectors
 from zerosum.training.game import Phase
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
-from zerosum.training.private import Ledger, Poisson, PrivatePlayer
+from zerosum.training.private import Ledger, Poisson, PrivatePlayer, nearest_counts
 from zerosum.training.table_generator import TableGenerator
 from zerosum.training.tabular import Tabular
 
@@ -69,9 +70,11 @@ class Config:
     """Rows a batch, on average."""
     conditions: Literal["none", "uniform", "noised"] = "none"
     """What G is asked for while training: nothing, each category of a column alike, or as often as noised frequencies
-    say. Rows made later on are asked for the same."""
+    say."""
+    calibrate: bool = True
+    """Move the logits of the trained generator, until categories and modes are as frequent as noised frequencies say."""
     share: float = 0.1
-    """The share of epsilon for the frequencies, where these are noised."""
+    """The share of epsilon for the frequencies, where either needs them."""
     accountant: Accountant = "rdp"
     """How epsilon is counted: by moments (rdp), or by the distribution of the privacy loss (prv), tighter and slower."""
     discriminator_steps: int = 1
@@ -100,9 +103,6 @@ class Config:
             raise BadOption(f"--share is {self.share}; it must be between 0 and 1.")
 
 
-PRESETS: dict[str, Config] = {}
-
-
 class Blind(Generator):
     """A generator of which nothing is asked."""
 
@@ -121,7 +121,7 @@ class DPCTGAN(Tabular):
     def build(self) -> None:
         """Networks, players, and the ledger of what was spent."""
         config, layout = self.config, self.prepared("dp_ctgan")
-        self.latent = Normal(config.latent)
+        self.latent, self.calibrates = Normal(config.latent), config.calibrate
         self.asks = config.conditions != "none" and len(self.asked) > 0
         made = Generator if self.asks else Blind
         self.G = made(config.latent, self.spec, hidden=config.hidden)
@@ -144,14 +144,23 @@ class DPCTGAN(Tabular):
     # -- the budget ---------------------------------------------------------------------------------------------------
 
     def meet(self, store: Store) -> None:
-        """How many rows there are, and, where frequencies are to be noised, how often each category occurs, noised."""
+        """How many rows there are, and, where they are needed, how often each category and mode occurs, noised."""
         self.length, self._plan = len(store), None
-        if self.config.conditions == "noised" and isinstance(store, TableStore):
-            [release] = self.plan.before
-            spread = release.noise * len(self.layout.discrete) ** 0.5  # a row is counted once in each column
-            draw = generator("cpu", *self.ledger.seed(), "frequencies")
-            noisy = counted(store) + spread * torch.randn(len(self.counts), generator=draw, dtype=torch.float64)
-            self.counts.copy_(noisy.clamp_min(0.0))
+        if not (self.counted and isinstance(store, TableStore)):
+            return
+        [release] = self.plan.before
+        spread = release.noise * len(self.layout.choices) ** 0.5  # a row is counted once in each choice
+        draw = randomness.generator("cpu", *self.ledger.seed(), "frequencies")
+        for start, own in zip(self.layout.starts[1].tolist(), store.counts, strict=True):
+            noisy = own + spread * torch.randn(len(own), generator=draw, dtype=torch.float64)
+            self.shares[start : start + len(own)] = nearest_counts(noisy, self.length) / self.length
+        if self.config.conditions == "noised":
+            self.counts.copy_(self.length * self.shares[self.asked])
+
+    @property
+    def counted(self) -> bool:
+        """Whether noised frequencies are needed."""
+        return self.config.calibrate or self.config.conditions == "noised"
 
     @property
     def plan(self) -> Plan:
@@ -160,7 +169,7 @@ class DPCTGAN(Tabular):
             config, n = self.config, self.length
             self._plan = planned(
                 config.epsilon, n, config.batch_size, self._wanted, delta=config.delta, noise=config.noise,
-                share=config.share if config.conditions == "noised" else 0.0, accountant=config.accountant,
+                share=config.share if self.counted else 0.0, accountant=config.accountant,
             )  # fmt: skip
         return self._plan
 
@@ -172,11 +181,11 @@ class DPCTGAN(Tabular):
     @property
     def epsilon(self) -> float:
         """What was spent so far."""
-        return self.plan.epsilon(self.ledger.steps) if self.ledger.steps else 0.0
+        return self.plan.epsilon(self.ledger.steps) if self._plan else 0.0
 
     def facts(self) -> dict[str, Any]:
-        """What was spent, for the facts of the generator; nothing before the first step."""
-        if not self.ledger.steps:
+        """What was spent, for the facts of the generator; nothing before it was planned."""
+        if not self._plan:
             return {}
         return {"privacy": self.plan.facts(self.ledger.steps) | {"clip": self.config.clip}}
 
@@ -230,20 +239,23 @@ class DPCTGAN(Tabular):
     def private_step(self, rows: Tensor) -> None:
         """One step of D on the rows (m, d) that were drawn."""
         with self.ledger.step(rows.device) as draw:
-            made, asked = self.made(len(rows))
-            batch = {"real": self.shown(rows, self.own(rows)), "made": self.shown(made, asked)}
+            made = self.made()
+            pair, column = torch.rand(len(rows), 2).to(rows.device).unbind(1)  # two numbers of each row's own
+            own = self.shown(rows, self.own(rows, column))
+            batch = {"real": own, "made": made[(pair * len(made)).long().clamp_max(len(made) - 1)]}
             expected = self.plan.rate * self.length
             self.discriminator.private_step(
                 self.discriminator_loss, batch, noise=self.plan.noise, expected=expected, draw=draw
             )
 
-    def made(self, m: int) -> tuple[Tensor, Tensor]:
-        """m rows of G (m, d), and what it was asked for (m, k), both without gradients."""
-        count = max(m, 2)  # batch norm needs two
-        with torch.no_grad(), self.arena.autocast():
-            asked = self.asked_for(count)
-            logits = self.G(torch.randn(count, self.latent.size, device=self.asked.device), asked)
-            return self.blocks.gumbel(logits, self.config.temperature)[:m], asked[:m]
+    @torch.no_grad()
+    def made(self) -> Tensor:
+        """Rows of G as D sees them, as many as a batch has on average, without gradients."""
+        count = max(self.config.batch_size, 2)  # batch norm needs two
+        asked = self.asked_for(count)
+        with self.arena.autocast():
+            logits = self.G(torch.randn(count, self.latent.size, device=asked.device), asked)
+        return self.shown(self.blocks.gumbel(logits, self.config.temperature), asked)
 
     def asked_for(self, m: int) -> Tensor:
         """What G is asked for: (m, k), zeros where that is nothing."""
@@ -253,14 +265,14 @@ class DPCTGAN(Tabular):
         log = self.config.conditions == "noised"
         return vectors(choose(self.layout, self.counts, column, u, log)[1].to(self.asked.device), len(self.asked))
 
-    def own(self, rows: Tensor) -> Tensor:
-        """For each of the rows (m, d) one of its categories (m, k), drawn at random."""
+    def own(self, rows: Tensor, u: Tensor) -> Tensor:
+        """For each of the rows (m, d) one of its categories (m, k), in the column that u (m,) in [0, 1) says."""
         if not self.asks:
             return rows.new_zeros(len(rows), len(self.asked))
         sizes = torch.tensor([self.layout.choices[j].size for j in self.layout.discrete], device=rows.device)
         owner = torch.repeat_interleave(torch.arange(len(sizes), device=rows.device), sizes)
-        column = torch.randint(len(sizes), (len(rows), 1), device=rows.device)
-        return rows.index_select(1, self.asked) * (owner == column)
+        column = (u * len(sizes)).long().clamp_max(len(sizes) - 1)
+        return rows.index_select(1, self.asked) * (owner == column[:, None])
 
     def shown(self, rows: Tensor, condition: Tensor) -> Tensor:
         """What D sees of rows (m, d) and conditions (m, k)."""

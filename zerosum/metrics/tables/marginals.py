@@ -19,6 +19,7 @@ from zerosum.core.settings import Auto
 from zerosum.data.columns import Column, Name
 from zerosum.data.table_encoding import TableEncoding
 from zerosum.training.accounting import Accountant, noise_for, usual_delta
+from zerosum.training.private import nearest_counts
 
 CELLS = 48
 """Stretches that a column of numbers is cut into, about: as many in each of its modes."""
@@ -110,9 +111,8 @@ class NoisyMarginals:
         for number in rest:
             size = len(self.states[number])
             counts = np.bincount(groups * size + codes[number], minlength=k * size)
-            self.tables.append(
-                nearest_counts(counts + spread * draw.standard_normal(k * size), len(frame)).reshape(k, size)
-            )
+            noisy = torch.from_numpy(counts + spread * draw.standard_normal(k * size))
+            self.tables.append(nearest_counts(noisy, len(frame)).numpy().reshape(k, size))
         self.centre = np.mean([table.sum(axis=1) for table in self.tables], axis=0) if self.tables else np.ones(k)
         return self
 
@@ -146,13 +146,6 @@ class NoisyMarginals:
                 choices[:, choice] = chosen
                 choice += 1
         return self.encoding.restore(torch.from_numpy(scalars), torch.from_numpy(choices), seed=seed)
-
-
-def nearest_counts(noisy: np.ndarray, total: float) -> np.ndarray:
-    """The counts (k,) of 0 or more with this sum that are nearest to noisy ones (k,)."""
-    falling = np.sort(noisy)[::-1]
-    excess = (falling.cumsum() - total) / np.arange(1, len(noisy) + 1)
-    return np.maximum(noisy - excess[np.flatnonzero(falling > excess)[-1]], 0.0)
 
 
 def drawn(table: np.ndarray, group: np.ndarray, draw: np.random.Generator) -> np.ndarray:
