@@ -73,7 +73,7 @@ class Numbers(nn.Module):
 class GainGenerator(Filler):
     """G of GAIN: the known numbers, noise in the place of the others, and the mask, to all numbers (n, k).
 
-    Two hidden layers of ReLUs; sigmoid for places, softmax for choices (Yoon et al. 2018, section 4 and algorithm 1).
+    Two hidden layers of ReLUs; sigmoid for places, softmax for choices.
 
     Args:
         spec: of the rows.

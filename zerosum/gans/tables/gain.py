@@ -2,11 +2,11 @@
 
 G fills in missing cells; D tells which cells were there, given a hint that reveals most of the mask. Where all columns
 are numbers scaled by their range (--data.scaling range, kinds continuous) it is the paper's system, with the settings of
-the authors' program, which the paper does not state (batch, rounds, hint rate, rates).
+the authors' program, where the paper does not state them (batch, rounds, hint rate, optimizer).
 
 Deviations: a number may have modes and a column categories: these are softmaxes, reconstructed by cross-entropy (the
-paper has it for binary columns), and D judges columns, not numbers; losses are means over all cells, as in the authors'
-program (the paper's sums are over those that the hint leaves open).
+paper has it for binary columns), and D judges columns, not numbers; the paper's sums over cells are divided by how many
+cells there are (of reconstruction: known ones), as in the authors' program.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class Config:
     width: int | None = None
     """Units of each of the two hidden layers; None: as many as a row has numbers."""
     alpha: float = 100.0
-    """Weight of the reconstruction of known cells (equation 13; the authors' program: 100)."""
+    """Weight of the reconstruction of known cells (section 5; the authors' program: 100)."""
     hint: Literal["paper", "program"] = "paper"
-    """What a cell that is not revealed looks like: half known (equation 6), or missing, as in the authors' program."""
+    """paper: a cell that is not revealed looks half known (section 3.3), and D and G are judged by such cells alone
+    (section 5); program: it looks missing, and all cells count, those too whose mask D was told."""
     hint_rate: float = 0.9
     """Share of cells whose mask is revealed (the authors' program)."""
     noise: float = 0.01
@@ -102,26 +103,29 @@ class GAIN(Game):
         logits = self.G.logits(x, known, batch["z"]).float()
         return x, self.G.activate(logits), logits, known.float()
 
-    def judged(self, x: Tensor, made: Tensor, mask: Tensor, reveal: Tensor) -> Tensor:
-        """D's logits (n, c) of the numbers with missing cells filled in, and the hint (equations 3 and 6)."""
+    def judged(self, x: Tensor, made: Tensor, mask: Tensor, reveal: Tensor) -> tuple[Tensor, Tensor]:
+        """D's logits (n, c) of the numbers with missing cells filled in and of the hint (sections 3.2 and 3.3), and which
+        cells count (n, c).
+        """
         own = mask.index_select(1, self.G.numbers.owner)
         b = (reveal < self.config.hint_rate).float()
-        hint = b * mask + (0.5 * (1.0 - b) if self.config.hint == "paper" else 0.0)
-        return self.D(own * x + (1.0 - own) * made, hint).float()
+        paper = self.config.hint == "paper"
+        hint = b * mask + (0.5 * (1.0 - b) if paper else 0.0)
+        return self.D(own * x + (1.0 - own) * made, hint).float(), 1.0 - b if paper else torch.ones_like(b)
 
     def discriminator_loss(self, batch: Batch) -> Losses:
-        """Cross-entropy of the mask (equation 8)."""
+        """Cross-entropy of the mask (section 5)."""
         x, made, _, mask = self.fill(batch)
-        logits = self.judged(x, made, mask, batch["reveal"])
-        return {"mask": F.binary_cross_entropy_with_logits(logits, mask)}
+        logits, counting = self.judged(x, made, mask, batch["reveal"])
+        return {"mask": (counting * F.binary_cross_entropy_with_logits(logits, mask, reduction="none")).mean()}
 
     def generator_loss(self, batch: Batch) -> Losses:
-        """-log D of cells that were filled in, and alpha times the reconstruction of the others (equations 11 to 13)."""
+        """-log D of cells that were filled in, and alpha times the reconstruction of the others (section 5)."""
         x, made, logits, mask = self.fill(batch)
         terms = {"reconstruction": self.config.alpha * self.reconstruction(x, made, logits, mask)}
         if self.config.adversary > 0:
-            fooled = F.softplus(-self.judged(x, made, mask, batch["reveal"]))
-            terms["adversarial"] = self.config.adversary * ((1.0 - mask) * fooled).mean()
+            judged, counting = self.judged(x, made, mask, batch["reveal"])
+            terms["adversarial"] = self.config.adversary * (counting * (1.0 - mask) * F.softplus(-judged)).mean()
         return terms
 
     def reconstruction(self, x: Tensor, made: Tensor, logits: Tensor, mask: Tensor) -> Tensor:
