@@ -94,6 +94,7 @@ class GainGenerator(Filler):
 
     def activate(self, logits: Tensor) -> Tensor:
         """Numbers (n, k) in [0, 1]: of each choice the chances, of each place the place."""
+        logits = logits.float()
         return torch.where(self.numbers.place, logits.sigmoid(), self.numbers.log_chances(logits).exp())
 
     def guess(self, rows: Tensor, visible: Tensor, z: Tensor) -> list[Guess]:
