@@ -20,6 +20,8 @@ COMMANDS = [
     "benchmarks.yosemite --minutes 60",
     "benchmarks.superres --minutes 60",
     "benchmarks.ageing --minutes 60",
+    "benchmarks.privacy --seeds 3",
+    "benchmarks.privacy --audit --runs 5",
 ]
 
 

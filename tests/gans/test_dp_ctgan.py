@@ -28,7 +28,7 @@ from zerosum.training.generator import TrainedGenerator
 from zerosum.training.loop import Run, Training, train
 
 pytest.importorskip("opacus")
-SMALL = Config(epochs=4, batch_size=20, hidden=8, discriminator_hidden=8, latent=4)
+SMALL = Config(epochs=4, batch_size=20, hidden=8, discriminator_hidden=8, discriminator_steps=1, latent=4)
 
 
 def data() -> Dataset:

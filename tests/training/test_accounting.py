@@ -68,6 +68,7 @@ def test_plans_stay_within_the_budget() -> None:
         assert plan.steps == 600 and plan.delta == usual_delta(10_000) == pytest.approx(1e-6)
         assert 2.95 < plan.epsilon(600) <= 3.0 < plan.epsilon(620)
         assert len(plan.before) == bool(share)
+    assert epsilon_of(5 * plan.before, plan.delta) == pytest.approx(3.0, rel=0.01)
     given = planned(3.0, 10_000, 250, 600, noise=0.7, delta=1e-5)
     assert given.noise == 0.7 and given.steps < 600
     assert given.epsilon(given.steps) <= 3.0 < given.epsilon(given.steps + 1)

@@ -164,7 +164,8 @@ def planned(
         steps: private steps that are wanted.
         delta: auto: `usual_delta`.
         noise: auto: the least with which all steps that are wanted fit into the budget. Else fewer steps may.
-        share: of epsilon, for frequencies that are released first; 0: there are none.
+        share: of the budget, for frequencies that are released first; 0: there are none. Of 1 / noise^2, that is, which
+            adds up over releases of all rows: 1 / share of such releases cost epsilon.
         accountant: as in `epsilon_of`.
 
     Raises:
@@ -172,7 +173,9 @@ def planned(
     """
     known = usual_delta(rows) if delta == "auto" else delta
     rate = min(batch_size / rows, 1.0)
-    before = (Release(noise_for(share * epsilon, known, 1.0, 1, accountant), 1.0, 1),) if share else ()
+    before: tuple[Release, ...] = ()
+    if share:
+        before = (Release(noise_for(epsilon, known, 1.0, 1, accountant) / share**0.5, 1.0, 1),)
     if noise == "auto":
         least = noise_for(epsilon, known, rate, steps, accountant, before)
         return Plan(rows, known, rate, least, steps, before, accountant)

@@ -64,9 +64,9 @@ class Config:
     """Standard deviation of the noise, in units of `clip`; auto: the least with which the epochs fit into epsilon."""
     clip: float = 1.0
     """The norm that each row's gradient is clipped to."""
-    epochs: float = 20.0
+    epochs: float = 40.0
     """Epochs: how often D sees each row on average. Fewer leave less noise in each step."""
-    batch_size: int = 500
+    batch_size: int = 1000
     """Rows a batch, on average."""
     conditions: Literal["none", "uniform", "noised"] = "none"
     """What G is asked for while training: nothing, each category of a column alike, or as often as noised frequencies
@@ -74,10 +74,10 @@ class Config:
     calibrate: bool = True
     """Move the logits of the trained generator, until categories and modes are as frequent as noised frequencies say."""
     share: float = 0.1
-    """The share of epsilon for the frequencies, where either needs them."""
+    """The share of the budget for the frequencies, where either needs them."""
     accountant: Accountant = "rdp"
     """How epsilon is counted: by moments (rdp), or by the distribution of the privacy loss (prv), tighter and slower."""
-    discriminator_steps: int = 1
+    discriminator_steps: int = 2
     """Private steps of D for one of G."""
     latent: int = 128
     """Components of z, standard normal."""
@@ -87,11 +87,11 @@ class Config:
     """Units of each of the two hidden layers of D. The fewer weights, the less noise in all of them together."""
     temperature: float = 0.2
     """Of the Gumbel softmax."""
-    adam_g: Adam = Adam(2e-4, (0.5, 0.9))
+    adam_g: Adam = Adam(5e-4, (0.5, 0.9))
     """G's optimizer."""
-    adam_d: Adam = Adam(2e-4, (0.5, 0.9))
+    adam_d: Adam = Adam(1e-3, (0.5, 0.9))
     """D's optimizer."""
-    ema_half_life: float | None = None
+    ema_half_life: float | None = 50_000.0
     """Half-life of the generator's moving average, in rows; None: off."""
 
     def __post_init__(self) -> None:

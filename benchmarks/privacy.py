@@ -1,0 +1,240 @@
+"""Private tables: what a model that is trained on them reaches, and what an audit finds out about their rows.
+
+    python -m benchmarks.privacy --seeds 3
+    python -m benchmarks.privacy --audit --runs 5
+
+Reads tables/adult.csv.gz in the folder that ZEROSUM_DATA names; a tenth is held out, of the rest --rows rows are drawn.
+Rows are judged by `zerosum.metrics.tables.utility`: trees and a linear model trained on as many made as real rows,
+tested on the held-out ones. Beside dp_ctgan stand noisy counts of the columns alone and of each column with the target
+at the same epsilon and delta, and, without privacy, ctgan and the real rows. Budgets are epochs; what is done is kept
+in --folder, so that an interrupted benchmark goes on.
+
+The audit plants rows whose cells are drawn evenly from all that the encoding can write, half of them among the training
+rows, and asks D, and the distance to the nearest of the rows made, which half that is; and D, which of the real rows
+were trained on. Its lower bounds of epsilon (95 %) have to stay below the epsilon that is claimed. As a control, the
+same training without noise shows what the audit can find.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.common import RESULTS, keep, machine
+from benchmarks.tables import source
+from zerosum.core import discovery, randomness
+from zerosum.data import Data, Dataset, load
+from zerosum.data.table_store import TableStore
+from zerosum.gans.tables.ctgan import Config as CTGANConfig
+from zerosum.gans.tables.dp_ctgan import DPCTGAN, Config
+from zerosum.metrics.tables.audit import attack, epsilon_lower_bound
+from zerosum.metrics.tables.marginals import NoisyMarginals
+from zerosum.metrics.tables.scores import quick_scores
+from zerosum.metrics.tables.sheet import read_sheets
+from zerosum.metrics.tables.utility import utility
+from zerosum.training import loop
+from zerosum.training.arena import open_arena
+from zerosum.training.loop import Run
+
+TARGET = "income"
+EPSILONS = (1.0, 3.0, 10.0)
+CANARIES = 200
+"""Rows that are planted or kept back in each run of the audit, half of them each."""
+AUDITED = 5_000
+"""Real rows in each run of the audit."""
+
+
+def main() -> None:
+    """Measure what is missing; results are kept after each row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=30_000, help="training rows at most")
+    parser.add_argument("--epochs", type=int, default=30, help="of ctgan, which is not private")
+    parser.add_argument("--audit", action="store_true", help="audit instead")
+    parser.add_argument("--runs", type=int, default=5, help="of the audit")
+    parser.add_argument("--folder", type=Path, default=Path("runs/privacy"))
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    if given.audit:
+        for epsilon in (*EPSILONS[:2], None):
+            store(audit(epsilon, given))
+    else:
+        for name, make in ways(given).items():
+            store(measured(name, make, given))
+
+
+def store(row: dict[str, Any]) -> None:
+    """Put a row into benchmarks/results/privacy.json, in the place of an earlier one of the same name."""
+    path = RESULTS / "privacy.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
+    rows = [own for own in rows if own["system"] != row["system"]]
+    keep("privacy", [*rows, {**row, "hardware": machine()}])
+    print(row["system"], row["values"], flush=True)
+
+
+def table(rows: int) -> Dataset:
+    """Adult, its training rows fewer."""
+    data = load(source("adult"), Data(target=TARGET))
+    assert isinstance(data.train, TableStore)
+    chosen = randomness.permutation(len(data.train), "privacy", "rows")[:rows].sort().values
+    return dataclasses.replace(data, train=picked(data.train, chosen))
+
+
+def picked(rows: TableStore, chosen: Tensor) -> TableStore:
+    """The rows at some places."""
+    return TableStore(rows.encoding, rows.scalars[chosen], rows.choices[chosen])
+
+
+# --- usefulness
+
+
+Make = Callable[[Dataset, int, Path], Any]
+"""Data, seed and folder to a frame of as many rows as the data has."""
+
+
+def ways(given: argparse.Namespace) -> dict[str, Make]:
+    """All that is compared, by name."""
+    found: dict[str, Make] = {"real rows": lambda data, seed, folder: data.train.frame()}  # type: ignore[attr-defined]
+    for epsilon in EPSILONS:
+        found[f"columns with the target, noised, epsilon {epsilon:g}"] = marginals(epsilon, TARGET)
+        found[f"columns, noised, epsilon {epsilon:g}"] = marginals(epsilon, None)
+    for epsilon in reversed(EPSILONS):
+        found[f"dp_ctgan, epsilon {epsilon:g}"] = trained("dp_ctgan", Config(epsilon=epsilon))
+    found["ctgan, not private"] = trained("ctgan", CTGANConfig(epochs=given.epochs))
+    return found
+
+
+def marginals(epsilon: float, around: str | None) -> Make:
+    """Rows from noisy counts."""
+
+    def make(data: Dataset, seed: int, folder: Path) -> Any:
+        counts = NoisyMarginals(epsilon, around)
+        counts.fit(data.train.frame(), data.encoding, seed)  # type: ignore[attr-defined, arg-type]
+        return counts.sample(len(data.train), seed)
+
+    return make
+
+
+def trained(system: str, config: Any) -> Make:
+    """Rows from the generator of a training, which goes on where it was interrupted."""
+
+    def make(data: Dataset, seed: int, folder: Path) -> Any:
+        game: Any = discovery.game_class(system)
+        randomness.reseed(seed, "build")
+        run, arena = Run(folder=folder, seed=seed), open_arena("auto", "auto")
+        generator = loop.train(game(config, data.spec), data, run, folder, arena=arena)
+        return generator.sample(len(data.train), seed=seed)
+
+    return make
+
+
+def measured(name: str, make: Make, given: argparse.Namespace) -> dict[str, Any]:
+    """The scores of one way over all seeds."""
+    data = table(given.rows)
+    values: dict[str, list[float]] = {}
+    for seed in range(given.seeds):
+        kept = given.folder / f"{name}, {len(data.train)} rows, seed {seed}.json"
+        if not kept.exists():
+            made = make(data, seed, given.folder / kept.stem)
+            kept.write_text(json.dumps(scores(data, made)) + "\n")
+        for score, value in json.loads(kept.read_text()).items():
+            values.setdefault(score, []).append(value)
+    settings = f"--seeds {given.seeds} --rows {given.rows} --epochs {given.epochs}"
+    return {
+        "system": name, "data": "adult", "command": f"python -m benchmarks.privacy {settings}", "values": values,
+        "protocol": {"rows": len(data.train), "held out": len(data.test or ()), "delta": len(data.train) ** -1.5,
+                     "seeds": given.seeds, "accountant": "rdp"},
+    }  # fmt: skip
+
+
+def scores(data: Dataset, made: Any) -> dict[str, float]:
+    """Usefulness and fidelity of rows."""
+    assert isinstance(data.train, TableStore) and isinstance(data.test, TableStore)
+    sheets = read_sheets(data.train.encoding, {"test": data.test.frame(), "made": made})
+    values = utility(sheets["made"], sheets["test"], TARGET).values
+    fidelity = quick_scores(data.train.frame(), made, data.train.encoding, 0)
+    return {name: float(value) for name, value in {**values, **fidelity}.items()}
+
+
+# --- audit
+
+
+def audit(epsilon: float | None, given: argparse.Namespace) -> dict[str, Any]:
+    """Attacks on several trainings; without epsilon, on trainings without noise."""
+    name = f"audit of dp_ctgan, epsilon {epsilon:g}" if epsilon else "audit of dp_ctgan without noise (control)"
+    runs = []
+    for run in range(given.runs):
+        kept = given.folder / f"{name}, run {run}.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(attacked(epsilon, run, given.folder / kept.stem)) + "\n")
+        runs.append(json.loads(kept.read_text()))
+    values: dict[str, Any] = {"claimed": epsilon}
+    for kind in runs[0]["scores"]:
+        pooled = [np.concatenate([ranked(run["scores"][kind])[side] for run in runs]) for side in (0, 1)]
+        found = attack(*pooled)
+        values[f"{kind}: auc"], values[f"{kind}: lower bound, all runs"] = found.auc, found.epsilon
+        delta = runs[0]["delta"]
+        values[f"{kind}: lower bounds"] = [
+            epsilon_lower_bound(*(np.array(side) for side in run["scores"][kind]), delta=delta) for run in runs
+        ]
+    return {
+        "system": name, "data": "adult", "command": f"python -m benchmarks.privacy --audit --runs {given.runs}",
+        "values": values,
+        "protocol": {"rows": AUDITED, "canaries": CANARIES, "runs": given.runs, "spent": [run["spent"] for run in runs],
+                     "confidence": 0.95, "delta": runs[0]["delta"]},
+    }  # fmt: skip
+
+
+def ranked(sides: list[list[float]]) -> list[np.ndarray]:
+    """Scores of members and others as ranks within their run, in [0, 1), so that runs can be pooled."""
+    whole = np.concatenate([np.array(side) for side in sides])
+    rank = np.argsort(np.argsort(whole, kind="stable")) / len(whole)
+    return [rank[: len(sides[0])], rank[len(sides[0]) :]]
+
+
+def attacked(epsilon: float | None, run: int, folder: Path) -> dict[str, Any]:
+    """Train once with canaries; the scores of members and others by each attack."""
+    data = table(30_000)
+    assert isinstance(data.train, TableStore) and isinstance(data.test, TableStore)
+    order = randomness.permutation(len(data.train), "audit", run)[:AUDITED]
+    rows, planted = picked(data.train, order), canaries(data.train, CANARIES, run)
+    members, others = (picked(planted, torch.arange(side, CANARIES, 2)) for side in (0, 1))
+    whole = TableStore(
+        rows.encoding, torch.cat([rows.scalars, members.scalars]), torch.cat([rows.choices, members.choices])
+    )
+    config = Config(epsilon=epsilon) if epsilon else Config(epsilon=1e9, noise=1e-2)
+    randomness.reseed(run, "build")
+    game = DPCTGAN(config, data.spec)
+    arena = open_arena("auto", "auto")
+    generator = loop.train(
+        game, dataclasses.replace(data, train=whole), Run(folder=folder, seed=run), folder, [], {}, arena
+    )
+    made = torch.cat(list(generator.tensors(AUDITED, seed=run)))
+    sides = {"canaries": (members, others), "rows": (rows, data.test)}
+    found = {}
+    for kind, pair in sides.items():
+        shown = [own.fetch(torch.arange(min(len(own), len(data.test))))["row"] for own in pair]
+        found[f"{kind}, by D"] = [game.critique({"row": own}).flatten().tolist() for own in shown]
+        found[f"{kind}, by distance"] = [(-torch.cdist(own, made.cpu()).amin(1)).tolist() for own in shown]
+    return {"scores": found, "spent": game.epsilon, "delta": game.plan.delta}
+
+
+def canaries(like: TableStore, n: int, run: int) -> TableStore:
+    """n rows that nobody would have: every choice and every place in a mode is as likely as any other."""
+    draw = randomness.generator("cpu", "canaries", run)
+    layout = like.encoding.layout
+    scalars = torch.rand(n, len(layout.scalars), generator=draw) * 2.0 - 1.0
+    choices = [torch.randint(block.size, (n,), generator=draw) for block in layout.choices]
+    return TableStore(like.encoding, scalars, torch.stack(choices, 1).to(like.choices.dtype))
+
+
+if __name__ == "__main__":
+    main()
