@@ -153,7 +153,7 @@ class DPCTGAN(Tabular):
         draw = randomness.generator("cpu", *self.ledger.seed(), "frequencies")
         for start, own in zip(self.layout.starts[1].tolist(), store.counts, strict=True):
             noisy = own + spread * torch.randn(len(own), generator=draw, dtype=torch.float64)
-            self.shares[start : start + len(own)] = nearest_counts(noisy, self.length) / self.length
+            self.shares[start : start + len(own)] = nearest_counts(noisy, self.length).float() / self.length
         if self.config.conditions == "noised":
             self.counts.copy_(self.length * self.shares[self.asked])
 
