@@ -13,6 +13,8 @@ from zerosum.core.errors import BadOption
 from zerosum.data.table_encoding import TableEncoding
 from zerosum.data.table_store import TableStore
 from zerosum.gans.tables.ctgan import CTGAN, Config
+from zerosum.networks.tabular import Blocks
+from zerosum.objectives.parity import parity as parity_of
 from zerosum.training.arena import Arena
 from zerosum.training.conditions import BySampling
 from zerosum.training.fairness import Parity, favourable
@@ -101,12 +103,47 @@ def test_labels_are_pulled_and_groups_are_not() -> None:
     table = encoding()
     parity = Parity("sex", ">50K", 2.0)
     logits = torch.randn(20, table.spec.shape[0], generator=torch.Generator().manual_seed(0), requires_grad=True)
-    assert parity(logits) == {}  # before it has met the table
+    log = Blocks(table.spec).log_softmax(logits)
+    assert parity.of_labels(log) == {}  # before it has met the table
     parity.meet(table)
-    terms = parity(logits.sigmoid())
+    terms = parity.of_labels(log)
+    good, groups = (log.index_select(1, places).exp() for places in (parity.good, parity.groups))
+    assert terms["parity"].item() == pytest.approx(2.0 * parity_of(good.sum(1), groups).item())
     (gradient,) = torch.autograd.grad(terms["parity"], logits)
-    assert names(table, gradient.abs().sum(0).nonzero().squeeze(1)) == [("income", 1)]
-    assert Parity("sex", ">50K", 0.0)(logits) == {}
+    assert names(table, gradient.abs().sum(0).nonzero().squeeze(1)) == [("income", 0), ("income", 1)]
+
+
+def test_the_lesson_is_two_rules_of_which_one_is_fair() -> None:
+    table = encoding()
+    parity = Parity("sex", ">50K", 2.0, table.spec.shape[0])
+    parity.meet(table)
+    rows, weights = table.encode(FRAME)["row"], torch.rand(40, generator=torch.Generator().manual_seed(0))
+    terms = parity.lesson(rows, weights)
+    assert parity.C is not None
+    plain, fair = parity.C(rows).unbind(1)
+    label = rows[:, parity.good].squeeze(1)
+    wrong = torch.nn.functional.binary_cross_entropy(plain.sigmoid(), label, reduction="none")
+    assert terms["plain"].item() == pytest.approx((wrong * weights).mean().item(), rel=1e-4)
+    gap = parity_of(fair.sigmoid(), rows[:, parity.groups], weights)
+    assert terms["parity"].item() == pytest.approx(2.0 * gap.item(), rel=1e-4)
+    assert names(table, parity.C.hidden.nonzero().squeeze(1)) == [("income", 0), ("income", 1)]
+
+
+def test_several_favourable_values_and_none() -> None:
+    """Labels move between what is favourable and what is not, and among several as often as the rows have them."""
+    table = encoding("level")
+    parity = Parity("sex", "level>=2", 1.0, table.spec.shape[0])
+    parity.meet(table)
+    assert names(table, parity.poor) == [("level", 0)]
+    assert parity.C is not None
+    torch.nn.init.zeros_(parity.C.head.weight)
+    parity.C.head.bias.data = torch.tensor([-9.0, 9.0])  # from hardly ever to nearly always
+    rows = table.encode(FRAME)["row"].repeat(50, 1)
+    torch.manual_seed(0)
+    after = parity.relabelled(rows)
+    moved = after[rows[:, parity.poor].squeeze(1) > 0].index_select(1, parity.label).mean(0)
+    assert moved[0] < 0.01 and moved[1] == pytest.approx(2 / 3, abs=0.06)
+    assert after[:, parity.label].sum(1).eq(1).all()
 
 
 def test_other_columns_than_the_target_need_no_target() -> None:

@@ -1,4 +1,4 @@
-"""Fair rows: a term of the generator's loss that asks for demographic parity, for every game of tables."""
+"""Fair rows: labels as favourable to one group as to another, for every game of tables."""
 
 from __future__ import annotations
 
@@ -94,9 +94,11 @@ class Parity(nn.Module):
         return len(self.groups) > 0
 
     def lesson(self, rows: Tensor, weights: Tensor | None = None) -> Losses:
-        """The teacher's loss on real rows (n, d), each counted as much as its weight (n,) says."""
+        """The teacher's loss on real rows (n, d), each counted as much as its weight (n,) says; without a label not."""
         assert self.C is not None
         label = rows.index_select(1, self.good).sum(1)
+        there = label + rows.index_select(1, self.poor).sum(1)
+        weights = there if weights is None else weights * there
         plain, fair = self.C(rows).unbind(1)
         gap = parity(fair.sigmoid(), rows.index_select(1, self.groups), weights)
         entropies = [F.binary_cross_entropy_with_logits(guess, label, weights) for guess in (plain, fair)]
