@@ -20,15 +20,17 @@ FEWEST = 8
 
 
 class Residual(nn.Module):
-    """x + W2 gelu(W1 norm(x)), at first x.
+    """x + W2 drop(gelu(W1 norm(x))), at first x.
 
     Args:
         width: of x (n, width).
+        dropout: share of hidden units dropped.
         expansion: units of the hidden layer, in widths.
     """
 
-    def __init__(self, width: int, expansion: int = 2):
+    def __init__(self, width: int, dropout: float = 0.0, expansion: int = 2):
         super().__init__()
+        self.drop = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(width)
         self.up, self.down = nn.Linear(width, width * expansion), nn.Linear(width * expansion, width)
         nn.init.zeros_(self.down.weight)
@@ -36,12 +38,12 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, width)."""
-        return x + self.down(F.gelu(self.up(self.norm(x))))
+        return x + self.down(self.drop(F.gelu(self.up(self.norm(x)))))
 
 
-def residual(inputs: int, width: int, blocks: int, outputs: int) -> nn.Sequential:
+def residual(inputs: int, width: int, blocks: int, outputs: int, dropout: float = 0.0) -> nn.Sequential:
     """A residual perceptron: (n, inputs) to (n, outputs)."""
-    body = [Residual(width) for _ in range(blocks)]
+    body = [Residual(width, dropout) for _ in range(blocks)]
     return nn.Sequential(
         nn.Linear(inputs, width), *body, nn.LayerNorm(width), nn.GELU(), nn.Linear(width, outputs)
     )  # fmt: skip
@@ -126,13 +128,16 @@ class MaskedRows(Filler):
         bins: atoms of a number.
         latent: size of z.
         passes: in how many groups the cells of a row are drawn.
+        dropout: share of hidden units dropped.
     """
 
-    def __init__(self, spec: Spec, *, width: int, blocks: int, bins: int, latent: int, passes: int):
+    def __init__(
+        self, spec: Spec, *, width: int, blocks: int, bins: int, latent: int, passes: int, dropout: float = 0.0
+    ):  # fmt: skip
         super().__init__(spec)
         self.latent, self.passes = latent, passes
         self.atoms = Atoms(self.cells, bins)
-        self.body = residual(self.atoms.total + 2 * len(self.cells) + latent, width, blocks, self.atoms.total)
+        self.body = residual(self.atoms.total + 2 * len(self.cells) + latent, width, blocks, self.atoms.total, dropout)
 
     def logits(self, place: Tensor, choice: Tensor, visible: Tensor, z: Tensor) -> Tensor:
         """(n, total), of places and choices (n, c); what is not visible does not count."""

@@ -38,7 +38,7 @@ from zerosum.training.player import Losses, Player
 class Config:
     """Settings of the masked imputer."""
 
-    rounds: int = 3_000
+    rounds: int = 2_000
     """Rounds in which G learns to guess."""
     adversarial_rounds: int = 500
     """Rounds after these in which the critic joins; 0: no critic at all."""
@@ -50,6 +50,8 @@ class Config:
     """Of the critic's."""
     layers: int = 2
     """Residual blocks of G and of the critic."""
+    dropout: float = 0.3
+    """Share of the hidden units of G that are dropped while training."""
     bins: int = 32
     """Places that a number may have, shared out to its modes."""
     latent: int = 16
@@ -74,7 +76,7 @@ class Config:
     """Half-life of G's moving average, in samples; None: off."""
 
 
-PRESETS = {"no-adversary": Config(rounds=3_500, adversarial_rounds=0)}
+PRESETS = {"no-adversary": Config(rounds=2_500, adversarial_rounds=0)}
 
 
 class MaskedImputer(Game):
@@ -93,7 +95,7 @@ class MaskedImputer(Game):
         latent = config.latent if config.adversarial_rounds else 0
         self.G = MaskedRows(
             self.spec, width=config.width, blocks=config.layers, bins=config.bins, latent=latent,
-            passes=config.passes,
+            passes=config.passes, dropout=config.dropout,
         )  # fmt: skip
         self.latent = Normal(latent)
         self.generator = Player(
