@@ -183,7 +183,7 @@ class MaskedImputer(_Imputing):
     mean is taken; the others have modes.
 
     Args:
-        rounds, adversarial_rounds, batch_size, width, layers, bins, adversary: as in
+        rounds, adversarial_rounds, batch_size, width, layers, dropout, bins, adversary: as in
             `zerosum.gans.tables.masked_imputer.Config`.
         categorical, scaling, draws, devices, random_state: as of `GAINImputer`.
 
@@ -201,15 +201,15 @@ class MaskedImputer(_Imputing):
         self, *, rounds: int = masked_imputer.Config.rounds,
         adversarial_rounds: int = masked_imputer.Config.adversarial_rounds,
         batch_size: int = masked_imputer.Config.batch_size, width: int = masked_imputer.Config.width,
-        layers: int = masked_imputer.Config.layers, bins: int = masked_imputer.Config.bins,
+        layers: int = masked_imputer.Config.layers, dropout: float = masked_imputer.Config.dropout, bins: int = masked_imputer.Config.bins,
         adversary: float = masked_imputer.Config.adversary, categorical: Sequence[Name | int] = (),
         scaling: Scaling = "modes", draws: bool = False, devices: str = "cpu", random_state: Any = None,
     ):  # fmt: skip
         self.rounds, self.adversarial_rounds, self.batch_size = rounds, adversarial_rounds, batch_size
-        self.width, self.layers, self.bins, self.adversary = width, layers, bins, adversary
+        self.width, self.layers, self.dropout, self.bins, self.adversary = width, layers, dropout, bins, adversary
         self.categorical, self.scaling, self.draws = categorical, scaling, draws
         self.devices, self.random_state = devices, random_state
 
     def _settings(self) -> tuple[str, Any]:
-        names = ("rounds", "adversarial_rounds", "batch_size", "width", "layers", "bins", "adversary")
+        names = ("rounds", "adversarial_rounds", "batch_size", "width", "layers", "dropout", "bins", "adversary")
         return "masked_imputer", masked_imputer.Config(**{name: getattr(self, name) for name in names})
