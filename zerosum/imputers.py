@@ -201,7 +201,8 @@ class MaskedImputer(_Imputing):
         self, *, rounds: int = masked_imputer.Config.rounds,
         adversarial_rounds: int = masked_imputer.Config.adversarial_rounds,
         batch_size: int = masked_imputer.Config.batch_size, width: int = masked_imputer.Config.width,
-        layers: int = masked_imputer.Config.layers, dropout: float = masked_imputer.Config.dropout, bins: int = masked_imputer.Config.bins,
+        layers: int = masked_imputer.Config.layers, dropout: float = masked_imputer.Config.dropout,
+        bins: int = masked_imputer.Config.bins,
         adversary: float = masked_imputer.Config.adversary, categorical: Sequence[Name | int] = (),
         scaling: Scaling = "modes", draws: bool = False, devices: str = "cpu", random_state: Any = None,
     ):  # fmt: skip
