@@ -76,7 +76,7 @@ class Config:
 
 PRESETS = {
     "program": Config(slerp=True, ema_half_life=None, calibrate=False),
-    "laptop": Config(epochs=15, width=16, critic_steps=2),
+    "laptop": Config(epochs=20, width=16, critic_steps=1, adam=Adam(2e-3, (0.5, 0.9), eps=1e-3, decay=1e-5)),
 }
 
 

@@ -70,7 +70,7 @@ class Config:
 
 PRESETS = {
     "paper": Config(teacher=False, fairness=30.0, ema_half_life=None, calibrate=False),
-    "laptop": Config(epochs=60),
+    "laptop": Config(epochs=60, hidden=256, adam=Adam(6e-4, (0.5, 0.999))),
 }
 
 
