@@ -9,10 +9,11 @@ tested on the held-out ones. Beside dp_ctgan stand noisy counts of the columns a
 at the same epsilon and delta, and, without privacy, ctgan and the real rows. Budgets are epochs; what is done is kept
 in --folder, so that an interrupted benchmark goes on.
 
-The audit plants rows whose cells are drawn evenly from all that the encoding can write, half of them among the training
-rows, and asks D, and the distance to the nearest of the rows made, which half that is; and D, which of the real rows
-were trained on. Its lower bounds of epsilon (95 %) have to stay below the epsilon that is claimed. As a control, the
-same training without noise shows what the audit can find.
+The audit plants rows whose cells are drawn evenly from all that the encoding can write, half of them among the
+training rows, and asks which half that is: D; the distance to the nearest of the rows made; and the gradients of all
+steps, of which it is told everything but the noise and what the planted rows add. D and distances are also asked which
+of the real rows were trained on. Lower bounds of epsilon (95 %) have to stay below the epsilon that is claimed. As a
+control, the same training without noise shows what the audit can find.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ from zerosum.metrics.tables.utility import utility
 from zerosum.training import loop
 from zerosum.training.arena import open_arena
 from zerosum.training.loop import Run
+from zerosum.training.private import factors_of, gathered, recorded, squared_norms
 
 TARGET = "income"
+SCORES = ("auc", "linear_auc", "f1", "shapes", "pairs", "variation", "rare_error")
 EPSILONS = (1.0, 3.0, 10.0)
 CANARIES = 200
 """Rows that are planted or kept back in each run of the audit, half of them each."""
@@ -145,7 +148,8 @@ def measured(name: str, make: Make, given: argparse.Namespace) -> dict[str, Any]
         if not kept.exists():
             made = make(data, seed, given.folder / kept.stem)
             kept.write_text(json.dumps(scores(data, made)) + "\n")
-        for score, value in json.loads(kept.read_text()).items():
+        known = json.loads(kept.read_text())
+        for score, value in ((name, known[name]) for name in SCORES):
             values.setdefault(score, []).append(value)
     settings = f"--seeds {given.seeds} --rows {given.rows} --epochs {given.epochs}"
     return {
@@ -214,6 +218,8 @@ def attacked(epsilon: float | None, run: int, folder: Path) -> dict[str, Any]:
     randomness.reseed(run, "build")
     game = DPCTGAN(config, data.spec)
     arena = open_arena("auto", "auto")
+    every = torch.arange(CANARIES)
+    spy = Spy(game, planted.fetch(every)["row"])
     generator = loop.train(
         game, dataclasses.replace(data, train=whole), Run(folder=folder, seed=run), folder, [], {}, arena
     )
@@ -224,7 +230,59 @@ def attacked(epsilon: float | None, run: int, folder: Path) -> dict[str, Any]:
         shown = [own.fetch(torch.arange(min(len(own), len(data.test))))["row"] for own in pair]
         found[f"{kind}, by D"] = [game.critique({"row": own}).flatten().tolist() for own in shown]
         found[f"{kind}, by distance"] = [(-torch.cdist(own, made.cpu()).amin(1)).tolist() for own in shown]
+    found["canaries, by gradients"] = [spy.scores[every % 2 == side].tolist() for side in (0, 1)]
     return {"scores": found, "spent": game.epsilon, "delta": game.plan.delta}
+
+
+class Spy:
+    """Sees the gradient of every private step, and takes off what all rows add but the canaries (n, d).
+
+    What is left is the noise and, of the canaries that are members and were drawn, the clipped gradients. Scores (n,)
+    are how often each seems to be in it, by ridge regression in each step, summed over the steps.
+    """
+
+    def __init__(self, game: DPCTGAN, rows: Tensor):
+        self.game, self.rows, self.scores = game, rows, torch.zeros(len(rows))
+        self.own_step = game.discriminator.private_step
+        game.discriminator.private_step = self.private_step  # type: ignore[method-assign]
+
+    def private_step(self, loss: Any, batch: dict[str, Tensor], *, expected: float, **rest: Any) -> None:
+        """The step, looked at before the weights move."""
+        player = self.game.discriminator
+        distances = torch.cdist(batch["real"], self.rows, compute_mode="donot_use_mm_for_euclid_dist")
+        planted = (distances == 0.0).any(1)
+        known = [torch.zeros_like(p) for p in player.parameters_]
+        with player._learning():
+            player._add_clipped(loss, {name: value[~planted] for name, value in batch.items()}, known)
+            slopes = self.gradients(loss, batch["made"])
+        own_descend = player._descend
+
+        def descend(*given: Any) -> None:
+            left = torch.cat([(expected * p.grad - own).flatten() for p, own in zip(player.parameters_, known)])
+            self.scores += torch.linalg.solve(slopes @ slopes.T + torch.eye(len(slopes)), slopes @ left)
+            own_descend(*given)
+
+        player._descend = descend  # type: ignore[method-assign]
+        try:
+            self.own_step(loss, batch, expected=expected, **rest)
+        finally:
+            player._descend = own_descend  # type: ignore[method-assign]
+
+    def gradients(self, loss: Any, made: Tensor) -> Tensor:
+        """The clipped gradient of each canary: (n, weights)."""
+        player = self.game.discriminator
+        with recorded(self.game.D) as calls, torch.autocast("cpu", enabled=False):
+            terms = loss({"real": self.rows, "made": made[torch.arange(len(self.rows)) % len(made)]})
+        total = torch.stack([value.sum() for value in terms.values()]).sum()
+        by_layer = gathered(calls, torch.autograd.grad(total, [out for _, _, out in calls]))
+        factors = factors_of(squared_norms(by_layer), player.bound)
+        found = {}
+        for layer, pairs in by_layer.items():
+            found[id(layer.weight)] = sum(
+                torch.einsum("no,ni->noi", slope * factors[:, None], own) for own, slope in pairs
+            )
+            found[id(layer.bias)] = sum(slope * factors[:, None] for _, slope in pairs)
+        return torch.cat([found[id(p)].flatten(1) for p in player.parameters_], 1)
 
 
 def canaries(like: TableStore, n: int, run: int) -> TableStore:
