@@ -6,6 +6,7 @@ column of categories (`Layout.conditions`), 1 at those that are asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -168,3 +169,41 @@ class Critic(nn.Module):
         features = self.body(rows.reshape(-1, self.pack * self.inputs))
         with torch.autocast(rows.device.type, enabled=False):
             return self.head(features.float()).squeeze(1)
+
+
+class RowwiseCritic(nn.Module):
+    """As `Critic`, but each row is looked at by itself first, by the same layers: what it is worth alone, and a few
+    features of it, by which the pack is judged. How columns hang together within a row is then learned from every row.
+
+    Args:
+        inputs: d + k.
+        hidden: units of each hidden layer.
+        layers: how many each row passes.
+        pack: rows judged together.
+        dropout: share of hidden units dropped.
+        features: of each row, for the pack.
+    """
+
+    def __init__(
+        self, inputs: int, *, hidden: int = 256, layers: int = 2, pack: int = 10, dropout: float = 0.25,
+        features: int = 32,
+    ):  # fmt: skip
+        super().__init__()
+        self.inputs, self.pack = inputs, pack
+        width, body = inputs, list[nn.Module]()
+        for _ in range(layers):
+            body += [nn.Linear(width, hidden), nn.LeakyReLU(0.2), nn.Dropout(dropout)]
+            width = hidden
+        self.body = nn.Sequential(*body)
+        self.alone, self.features = nn.Linear(width, 1), nn.Linear(width, features)
+        self.together = nn.Sequential(nn.Linear(features * pack, hidden), nn.LeakyReLU(0.2))
+        self.head = nn.Linear(hidden, 1)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(n / pack,), float32, of (n, d + k) or, packed already, (n / pack, pack (d + k))."""
+        x = self.body(rows.reshape(-1, self.inputs))
+        pack = self.together(self.features(x).reshape(-1, self.pack * self.features.out_features))
+        with torch.autocast(rows.device.type, enabled=False):
+            # Divided by the root, so that a pack's gradient is as large as a row's.
+            alone = self.alone(x.float()).view(-1, self.pack).sum(1) / math.sqrt(self.pack)
+            return alone + self.head(pack.float()).squeeze(1)
