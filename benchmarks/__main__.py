@@ -22,6 +22,7 @@ COMMANDS = [
     "benchmarks.ageing --minutes 60",
     "benchmarks.privacy --seeds 3",
     "benchmarks.privacy --audit --runs 5",
+    "benchmarks.fairness --seeds 3",
 ]
 
 
