@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from zerosum.core.files import write_text
-from zerosum.report import sections
+from zerosum.report import sections, tables
 from zerosum.report.html import Html, join, tag
 from zerosum.report.record import Record, read
 
@@ -28,14 +28,14 @@ def write(folder: Path) -> Path:
 def render(record: Record) -> str:
     """The HTML of a run's report."""
     system, data = sections.title(record)
-    links = tag("nav", *(tag("a", name.capitalize(), href=f"#{name}") for name in SECTIONS))
+    shown = SECTIONS[1:] if record.table else SECTIONS
+    links = tag("nav", *(tag("a", name.capitalize(), href=f"#{name}") for name in shown))
     body = [
         tag("svg", INSIDE, width=0, height=0, class_="hidden"),
         sections.header(record),
         links,
         sections.problems(record),
-        sections.pictures(record),
-        sections.scores(record),
+        *([tables.run_scores(record)] if record.table else [sections.pictures(record), sections.scores(record)]),
         sections.curves(record),
         sections.health(record),
         sections.settings(record),

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 from zerosum.core.errors import BadFile
 from zerosum.core.files import read_json
 from zerosum.metrics.scores import Scores
+from zerosum.metrics.tables.scores import TableScores
 
 CLOCKS = ("kind", "samples", "rounds", "seconds")
 """What every line has besides its values."""
@@ -44,11 +45,18 @@ class Record:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
-    scores: Scores | None = None
+    scores: Scores | TableScores | None = None
     health: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     problems: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def table(self) -> bool:
+        """Whether the run made rows of a table."""
+        data = self.config.get("data")
+        spec = data.get("spec") if isinstance(data, dict) else None
+        return isinstance(spec, dict) and spec.get("kind") == "table"
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl of one kind: "log", "scores", "health" or "event"."""
@@ -97,12 +105,13 @@ def _object(path: Path, record: Record, consequence: str) -> dict[str, Any]:
     return content
 
 
-def _scores(path: Path, record: Record) -> Scores | None:
+def _scores(path: Path, record: Record) -> Scores | TableScores | None:
     content = _object(path, record, f"zerosum evaluate {record.folder} measures the generator in full")
     if not content:
         return None
     try:
-        return Scores.from_json(json.dumps(content))
+        kind = TableScores if content.get("kind") == "table" else Scores
+        return kind.from_json(json.dumps(content))
     except BadFile as error:
         record.problems[path.name] = f"{path.name}: {error}"
         return None
@@ -149,6 +158,6 @@ def _grids(folder: Path, record: Record) -> list[Grid]:
     for path in folder.glob("*.png"):
         if match := re.fullmatch(r"(\d+)(k?)", path.stem):
             found.append(Grid(path, int(match[1]) * (1000 if match[2] else 1)))
-    if not found:
+    if not found and not record.table:
         record.problems["samples"] = "samples/ holds no pictures yet."
     return sorted(found, key=lambda grid: grid.samples)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zerosum.metrics.scores import MEANINGS, Scores
+from zerosum.metrics.tables.scores import MEANINGS as TABLE_MEANINGS
 from zerosum.report.command import written
 from zerosum.report.html import Child, Html, escape, join, missing, rows, tag
 from zerosum.report.pictures import embed
@@ -125,9 +126,9 @@ def headline(record: Record) -> tuple[str, float] | None:
     """The score to name first: of the last full evaluation, or else of the last snapshot."""
     if record.scores and record.scores.values:
         key, value = next(iter(record.scores.values.items()))
-        return record.scores.printed(key), value
+        return (record.scores.printed(key) if isinstance(record.scores, Scores) else TABLE_MEANINGS[key][0]), value
     for key, points in record.curves("scores").items():
-        return MEANINGS.get(key, (key, "", ""))[0], points[-1][1]
+        return meanings(record).get(key, (key, "", ""))[0], points[-1][1]
     return None
 
 
@@ -191,19 +192,29 @@ def pictures(record: Record) -> Html:
 def scores(record: Record) -> Html:
     """The last full evaluation beside its floor, its protocol, and the scores of the snapshots."""
     full = record.scores
-    if full is None:
+    if not isinstance(full, Scores):
         body = missing(record.problems.get("scores.json", "No full evaluation yet."))
     else:
         body = join([_score_table(full), _protocol(full.protocol)])
-    plots = []
+    return section("Scores", "scores", body, score_plots(record))
+
+
+def score_plots(record: Record) -> Html | None:
+    """The scores of the snapshots, a plot each."""
+    plots, known = [], meanings(record)
     floors: Mapping[str, Any] = {}
     for line in record.of_kind("scores"):
         floors = line["floor"] if isinstance(line.get("floor"), Mapping) else floors
-    for key, points in record.curves("scores", lambda name: name in MEANINGS and not name.endswith("_std")).items():
-        name, direction, words = MEANINGS[key]
+    for key, points in record.curves("scores", lambda name: name in known and not name.endswith("_std")).items():
+        name, direction, words = known[key]
         floor = floors.get(key) if is_number(floors.get(key)) else None
         plots.append(plot(name, {name: points}, note=f"{words}; good: {direction}", floor=floor))
-    return section("Scores", "scores", body, tag("div", *plots, class_="plots") if plots else None)
+    return tag("div", *plots, class_="plots") if plots else None
+
+
+def meanings(record: Record) -> Mapping[str, tuple[str, str, str]]:
+    """What the scores of a run are called, which direction is good, and what they say."""
+    return TABLE_MEANINGS if record.table else MEANINGS
 
 
 def _score_table(full: Scores) -> Html:

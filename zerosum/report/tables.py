@@ -11,9 +11,12 @@ from zerosum.metrics.tables.scores import BASELINES, MEANINGS, TableScores
 from zerosum.report import table_plots as plots
 from zerosum.report import table_verdict as verdict
 from zerosum.report.html import Html, join, missing, rows, tag
-from zerosum.report.sections import flat, number, section
+from zerosum.report.record import Record
+from zerosum.report.sections import flat, number, score_plots, section
 
 HERE = Path(__file__).parent
+PAGE = "table.html"
+"""Of a run folder, the page about its rows."""
 SECTIONS = ("scores", "usefulness", "privacy", "columns", "pairs", "protocol")
 COLUMNS, SIDE = 60, 40
 """Columns that are drawn at most, the worst ones, and those of a heat map."""
@@ -89,7 +92,22 @@ def _notes(scores: TableScores) -> Html:
     return tag("aside", tag("ul", *(tag("li", note) for note in scores.notes)), class_="problems")
 
 
+def run_scores(record: Record) -> Html:
+    """Of a run that made rows: the last full evaluation, where its own page is, and the scores of the snapshots."""
+    if not isinstance(record.scores, TableScores):
+        body = missing(record.problems.get("scores.json", "No full evaluation yet."))
+    else:
+        link = tag("a", PAGE, href=PAGE) if (record.folder / PAGE).is_file() else None
+        body = join([score_table(record.scores), tag("p", "Column by column: ", link, ".") if link else None])
+    return section("Scores", "scores", body, score_plots(record))
+
+
 def _scores(scores: TableScores) -> Html:
+    return section("Scores", "scores", score_table(scores))
+
+
+def score_table(scores: TableScores) -> Html:
+    """All scores beside those of the baselines."""
     names = list(scores.baselines)
     body = []
     for key, value in scores.values.items():
@@ -109,9 +127,7 @@ def _scores(scores: TableScores) -> Html:
         "Real rows: what a perfect generator would get. Copula: columns tied together by correlations alone. "
         "Independent columns: each cell drawn by itself."
     )
-    return section(
-        "Scores", "scores", tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if names else None
-    )
+    return join([tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if names else None])
 
 
 def _usefulness(scores: TableScores) -> Html:
