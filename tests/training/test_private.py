@@ -77,6 +77,18 @@ def test_clipped_sums_are_those_of_gradients_row_by_row(bound: float, micro: int
     assert bound == 100.0 or (norms > bound).any()
 
 
+def test_frozen_layers_neither_move_nor_count() -> None:
+    network, batch = judge(), pairs(8)
+    player = PrivatePlayer(network, bound=0.05, optimizer=SGD(0.1, momentum=0.0))
+    player.freeze(network.body[0])
+    player.seat("judge", Arena())
+    before = network.body[0].weight.clone()
+    rows = one_by_one(network, batch)[:, sum(p.numel() for p in network.body[0].parameters()) :]
+    expected = (rows * (0.05 / rows.norm(dim=1)).clamp_max(1.0)[:, None]).sum(0)
+    assert torch.allclose(stepped(player, network, batch), expected, rtol=1e-4, atol=1e-6)
+    assert torch.equal(network.body[0].weight, before)
+
+
 def test_a_row_more_moves_the_sum_by_the_bound_at_most() -> None:
     batch = pairs(9, scale=50.0)
     fewer = {name: value[:-1] for name, value in batch.items()}

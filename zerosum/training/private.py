@@ -179,14 +179,15 @@ def refuse_impure(network: nn.Module) -> None:
 
 @contextmanager
 def recorded(network: nn.Module) -> Iterator[list[Call]]:
-    """Collects every call of a linear layer inside."""
+    """Collects every call, inside, of a linear layer that learns."""
     calls: list[Call] = []
 
     def note(layer: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
         assert isinstance(layer, nn.Linear)
         if made.dim() != 2:
             raise BadOption(f"a linear layer of a private network met {made.dim()} dimensions: it takes rows (n, d).")
-        calls.append((layer, given[0].detach(), made))
+        if layer.weight.requires_grad:
+            calls.append((layer, given[0].detach(), made))
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if isinstance(module, nn.Linear)]
     try:
