@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,16 +67,28 @@ def main() -> int:
 
 
 def torture(
-    system: str, kills: int, samples: int, seed: int, folder: Path, features: str = "pixels", every: int = 1_000
-) -> dict[str, Any]:
+    system: str, kills: int, samples: int, seed: int, folder: Path, features: str = "pixels", every: int = 1_000,
+    more: Sequence[Any] = (),
+) -> dict[str, Any]:  # fmt: skip
     """Train `system` undisturbed and killed `kills` times, and compare.
+
+    Args:
+        system: which.
+        kills: how often.
+        samples: length of a training.
+        seed: of the moments of the kills.
+        folder: where runs go.
+        features: what scores are measured on.
+        every: samples between checkpoints.
+        more: other options of the command.
 
     Returns:
         kills done, unreadable checkpoints met on resuming ("broken"), trainings it took, and whether all their final
         generators are identical to the undisturbed one.
     """
     random.seed(seed)
-    options = ["--run.samples", samples, "--run.save-every", every, "--features", features, *NETWORKS.get(system, [])]
+    options = ["--run.samples", samples, "--run.save-every", every, "--features", features]
+    options += [*more, *NETWORKS.get(system, [])]
     run = ["train", system, "--run.folder"]
     began = time.perf_counter()
     process = start([*run, folder / "whole", *options], folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.crash import torture
+from tests.training.test_table_generator import people
 from tests.training.toys import Lines, play, same, state
 from zerosum.core.errors import BadFile
 from zerosum.training.loop import Run
@@ -19,6 +20,17 @@ from zerosum.training.loop import Run
 def test_killed_and_resumed_is_bit_identical(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     found = torture("dcgan", kills=2, samples=4_000, seed=1, folder=tmp_path, every=500)
+    assert found["kills"] == 2
+    assert found["identical"]
+    assert not found["broken"]
+
+
+@pytest.mark.slow
+def test_a_training_on_a_table_goes_on_bit_identically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    people(400).to_csv(tmp_path / "people.csv", index=False)
+    more = ["--data", tmp_path / "people.csv", "--hidden", "16", "--run.batch-size", "100"]
+    found = torture("ctgan", 2, 6_000, 1, tmp_path, features="auto", every=500, more=more)
     assert found["kills"] == 2
     assert found["identical"]
     assert not found["broken"]
