@@ -5,11 +5,11 @@ for one category of one column at a time, rare ones more often than they occur, 
 the critic judges ten rows at once, as PacGAN does, and is trained as WGAN-GP's. Unconditional samples ask for
 categories as often as they occur.
 
-Deviations: unless `--preset paper` is given, the critic looks at each row by itself before it judges the pack, a
-higher learning rate falls to 0, and samples come from a moving average of G, whose logits are then moved until every
-category and mode is as frequent as in the data (measured: docs, results). Always: both players' steps take the same
-rows, and numbers leave G in full precision where the rest is computed in bf16. Numbers may also have modes that are a
-single value or a tail (`zerosum.data.modes`).
+Deviations: unless `--preset paper` is given, the critic looks at each row by itself before it judges the pack, nothing
+is dropped, a higher learning rate falls to 0, and samples come from a moving average of G, whose logits are then moved
+until every category and mode is as frequent as in the data (measured: docs, results). Always: both players' steps take
+the same rows, and numbers leave G in full precision where the rest is computed in bf16. Numbers may also have modes
+that are a single value or a tail (`zerosum.data.modes`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Config:
     by_row: bool = True
     """Whether the critic looks at each row by itself before it judges the pack; off: at the pack alone, as in the
     paper."""
-    dropout: float = 0.25
+    dropout: float = 0.0
     """Share of the critic's hidden units dropped (section 4.4: 0.5)."""
     critic_steps: int = 1
     """Steps of the critic for one of G, each on the same rows."""
@@ -106,16 +106,12 @@ class CTGAN(Tabular):
         return {"z": self.latent, "mix": Uniform(1, 0.0, 1.0)}
 
     def round(self, batches: Batches) -> None:
-        """Steps of the critic, one of G (algorithm 1)."""
-        batch = next(batches)
+        """Steps of the critic, one of G, all on the same rows (algorithm 1)."""
+        batch = self.taught(next(batches))
         for _ in range(self.config.critic_steps):
             self.critic.step(self.critic_loss, batch)
-            batch = self.anew(batch)
+            batch = {**batch, "z": torch.randn_like(batch["z"]), "mix": torch.rand_like(batch["mix"])}
         self.generator.step(self.generator_loss, batch)
-
-    def anew(self, batch: Batch) -> Batch:
-        """The same rows with other noise."""
-        return {**batch, "z": torch.randn_like(batch["z"]), "mix": torch.rand_like(batch["mix"])}
 
     def packed(self, rows: Tensor, condition: Tensor) -> Tensor:
         """Rows (n, d) with their conditions (n, k), side by side: (n / pack, pack (d + k))."""
@@ -127,11 +123,12 @@ class CTGAN(Tabular):
         condition = self.condition(batch)
         made = self.blocks.gumbel(self.G(batch["z"], condition), self.config.temperature)
         real, fake = self.packed(batch["row"], condition), self.packed(made, condition)
+        on_real, on_fake = self.D(torch.cat([real, fake])).chunk(2)
         penalty = gradient_penalty(self.D, real, fake, batch["mix"][:: self.config.pack])
-        return {"adversarial": wasserstein_d(self.D(real), self.D(fake)), "penalty": self.config.penalty * penalty}
+        return {"adversarial": wasserstein_d(on_real, on_fake), "penalty": self.config.penalty * penalty}
 
     def generator_loss(self, batch: Batch) -> Losses:
-        """-D(G(z)), the cross-entropy of the category that was asked for (section 4.3)."""
+        """-D(G(z)), and the cross-entropy of the category that was asked for (section 4.3)."""
         condition = self.condition(batch)
         logits = self.G(batch["z"], condition)
         made = self.blocks.gumbel(logits, self.config.temperature)
