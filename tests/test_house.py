@@ -140,6 +140,10 @@ def test_figures_of_the_readme_are_those_of_the_results() -> None:
     for row in json.loads((results / "systems-cifar10.json").read_text()):
         if row["system"].startswith(("r3gan", "dcgan")):
             assert f"{statistics.mean(row['values']['fd']):.1f}" in reached(readme, "r3gan")
+    for row in json.loads((results / "systems-digits.json").read_text()):
+        distances = row["values"]["fd"]
+        figure = f"{statistics.mean(distances):.1f} ± {statistics.stdev(distances):.1f}"
+        assert figure in reached(readme, row["system"])
     for row in json.loads((results / "generators.json").read_text()):
         if row["data"] == "speed at 32 px" and row["system"] in ("stylegan2", "r3gan"):
             rate = statistics.median(row["values"]["images/s"])
