@@ -2,8 +2,8 @@
 
     python -m benchmarks.large_table
 
-Made from tables/adult.csv.gz in the folder that ZEROSUM_DATA names: rows drawn with repetition, numbers with a little noise,
-every column twice, the second time with a tenth of its cells drawn anew.
+Made from tables/adult.csv.gz in the folder that ZEROSUM_DATA names: rows drawn with repetition, numbers with a little
+noise, every column twice, the second time with a tenth of its cells drawn anew.
 """
 
 from __future__ import annotations
@@ -47,12 +47,10 @@ def main() -> None:
         epoch = time.perf_counter() - began
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     columns = len(data.encoding.columns)  # type: ignore[attr-defined]
-    values = {"read and encode": read, "epoch": epoch, "GB": gigabytes}
+    values = {"read and encode, s": read, "epoch, s": epoch, "GB": gigabytes}
     print({name: round(value, 2) for name, value in values.items()}, f"{len(data.train):,} x {columns}")
-    keep(
-        "large_table",
-        [{"rows": given.rows, "columns": columns, "values": values, "command": "python -m benchmarks.large_table"}],
-    )
+    row = {"system": "ctgan", "data": f"a table of {given.rows:,} x {columns}", "values": values}
+    keep("large_table", [{**row, "command": f"python -m benchmarks.large_table --rows {given.rows}"}])
 
 
 def made(rows: int) -> pd.DataFrame:

@@ -32,7 +32,7 @@ from zerosum.data import Data, Dataset, load
 from zerosum.data.columns import Categories
 from zerosum.gans.tables.ctgan import Config
 from zerosum.health.evidence import read_lines
-from zerosum.metrics.tables.scores import evaluate_tables
+from zerosum.metrics.tables.scores import BASELINES, evaluate_tables
 from zerosum.training.loop import Run
 
 TARGETS = {"adult": "income", "credit_default": "default.payment.next.month", "king_county_houses": "price"}
@@ -65,7 +65,7 @@ def main() -> None:
         new = measured(table, given)
         kept = RESULTS / "tables.json"
         rows = json.loads(kept.read_text()) if kept.exists() else []
-        rows = [row for row in rows if (row["table"], row["protocol"]["epochs"]) != (table, given.epochs)]
+        rows = [row for row in rows if (row["data"], row["protocol"]["epochs"]) != (table, given.epochs)]
         keep("tables", [*rows, *new])
 
 
@@ -85,20 +85,23 @@ def measured(table: str, given: argparse.Namespace) -> list[dict[str, Any]]:
             found[name].append(one)
             print(table, name, seed, one["seconds"], one["values"], flush=True)
     command = f"python -m benchmarks.tables --epochs {given.epochs} --seeds {given.seeds} --tables {table}"
-    return [
+    protocol = {"epochs": given.epochs, "batch_size": 500, "threads": torch.get_num_threads(),
+                "rows": found["ctgan"][0]["rows"], "columns": found["ctgan"][0]["columns"]}  # fmt: skip
+    rows = [
         {
-            "table": table, "system": f"{name} {runs[0]['version']}", "command": command,
-            "seconds": gathered(runs, "seconds"), "values": gathered(runs, "values"), "baselines": runs[0]["baselines"],
-            "protocol": {"epochs": given.epochs, "batch_size": 500, "threads": torch.get_num_threads(),
-                         "rows": runs[0]["rows"], "columns": runs[0]["columns"]},
+            "system": f"{name} {runs[0]['version']}",
+            "values": gathered(runs, "values") | gathered(runs, "seconds", ", s"),
         }
         for name, runs in found.items()
-    ]  # fmt: skip
+    ]
+    for name, values in (baselines or {}).items():
+        rows.append({"system": BASELINES[name], "values": {key: [values[key]] for key in SCORES if key in values}})
+    return [{**row, "data": table, "command": command, "protocol": protocol} for row in rows]
 
 
-def gathered(runs: list[dict[str, Any]], kind: str) -> dict[str, list[float]]:
-    """Each number of several runs as a list."""
-    return {name: [run[kind][name] for run in runs] for name in runs[0][kind]}
+def gathered(runs: list[dict[str, Any]], kind: str, unit: str = "") -> dict[str, list[float]]:
+    """Each number of several runs as a list, its unit behind its name."""
+    return {f"{name}{unit}": [run[kind][name] for run in runs] for name in runs[0][kind]}
 
 
 def source(table: str) -> pd.DataFrame:

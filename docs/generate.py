@@ -39,8 +39,24 @@ def rows() -> list[Row]:
     found: list[Row] = []
     for path in sorted((ROOT / "benchmarks" / "results").glob("*.json")):
         content = json.loads(path.read_text(encoding="utf-8"))
-        found += [{"source": path.name, **row} for row in (content if isinstance(content, list) else [content])]
+        own = gathered(content) if path.name == "imputation.json" else content
+        found += [{"source": path.name, **row} for row in (own if isinstance(own, list) else [own])]
     return found
+
+
+def gathered(cells: list[Row]) -> list[Row]:
+    """The rows of the benchmark of imputation, one for each mask, as one for all masks."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for one in cells:
+        groups.setdefault((one["table"], one["mechanism"], str(one["rows"]), one["way"]), []).append(one)
+    return [
+        {
+            "system": way, "data": f"{table}, missing cells: {mechanism}", "protocol": {"rows": rows, "seeds": "masks"},
+            "hardware": group[0]["hardware"], "command": f"python -m benchmarks.imputation --tables {table}",
+            "values": {name: [one["best"][name] for one in group] for name in group[0]["best"]},
+        }
+        for (table, mechanism, rows, way), group in groups.items()
+    ]  # fmt: skip
 
 
 def number(value: Any) -> str:

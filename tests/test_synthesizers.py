@@ -21,7 +21,8 @@ SMALL = ctgan.Config(hidden=8, latent=4, batch_size=50)
 def people(n: int = 200) -> pd.DataFrame:
     draw = np.random.default_rng(0)
     return pd.DataFrame({
-        "age": draw.integers(18, 90, n), "sex": draw.choice(["f", "m"], n), "pay": draw.normal(1000.0, 100.0, n).round(2),
+        "age": draw.integers(18, 90, n), "sex": draw.choice(["f", "m"], n),
+        "pay": draw.normal(1000.0, 100.0, n).round(2),
     })  # fmt: skip
 
 

@@ -227,7 +227,7 @@ def test_categories_are_balanced(generator: TableGenerator) -> None:
 @pytest.mark.parametrize(
     ("column", "given", "message"),
     [
-        ("grup", None, "--balance grup: there is no column 'grup'; did you mean 'group'?"),
+        ("groupp", None, "--balance groupp: there is no column 'groupp'; did you mean 'group'?"),
         ("pay", None, "--balance pay: the column is continuous, it has no categories"),
     ],
 )
