@@ -80,19 +80,19 @@ class TableScores:
     """What is drawn: "columns" -> histograms, "distances" -> quantiles of those to "train" and "test"."""
 
     def table(self) -> Table:
-        """The scores as a rich table, with baselines, direction and meaning."""
+        """The scores as a rich table, with baselines and direction; meanings are on the page."""
         from rich.table import Table
 
         p = self.protocol
         title = f"{p['n_synthetic']:,} synthetic rows; {p['n_train']:,} real ones to train, {p['n_test']:,} held out"
         table = Table(title=title, caption="\n".join(self.notes), title_justify="left", caption_justify="left")
-        for heading in ("Score", "Value", *(BASELINES[name] for name in self.baselines), "Good", "Meaning"):
-            table.add_column(heading, justify="left" if heading in ("Score", "Good", "Meaning") else "right")
+        for heading in ("Score", "Value", *(BASELINES[name] for name in self.baselines), "Good"):
+            table.add_column(heading, justify="left" if heading in ("Score", "Good") else "right")
         arrows = {"lower": "↓", "higher": "↑"}
         for key, value in self.values.items():
-            name, direction, meaning = MEANINGS[key]
+            name, direction, _ = MEANINGS[key]
             others = [written(own[key]) if key in own else "" for own in self.baselines.values()]
-            table.add_row(name, written(value), *others, arrows.get(direction, direction), meaning)
+            table.add_row(name, written(value), *others, arrows.get(direction, direction))
         return table
 
     def to_json(self) -> str:
