@@ -49,8 +49,8 @@ TARGET, PROTECTED, FAVOURABLE = "income", "sex", ">50K"
 FASTER = Adam(1e-3, (0.5, 0.9), decay=1e-6)
 SETTINGS: dict[str, dict[str, Any]] = {
     "ctgan": {"epochs": 100, "pack": 1, "dropout": 0.0, "adam": FASTER},
-    "tabfairgan": {"epochs": 60, "hidden": 256, "adam": FASTER, "fair_share": 0.4},
-    "tabfairgan:paper": {"epochs": 60, "hidden": 256, "adam": FASTER},
+    "tabfairgan": {"epochs": 150, "hidden": 256, "adam": FASTER, "fair_share": 0.4},
+    "tabfairgan:paper": {"epochs": 150, "hidden": 256, "adam": FASTER},
     "tvae": {"epochs": 100},
 }
 """What differs from a system's (or its preset's) settings; chosen on validation rows."""
