@@ -81,7 +81,8 @@ def test_help_of_a_system_shows_every_setting(system: str, zerosum: Callable) ->
         assert " ".join(text.split())[:30].rstrip() in shown, text
     for option in ("--data ", "--data.resolution", "--run.minutes", "--features", "--dry-run", "--preset"):
         assert option in shown
-    assert f"zerosum train {system} --data photos/" in shown
+    example = "customers.csv --target" if discovery.find(system).kind == "tables" else "photos/"
+    assert f"zerosum train {system} --data {example}" in shown
 
 
 @pytest.mark.parametrize(

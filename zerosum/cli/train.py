@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ examples:
   zerosum train wgan_gp --data photos/ --data.resolution 64 --critic-steps 3 --adam.lr 3e-4
   zerosum train rpgan --data faces.zip networks:mlp --networks.hidden 512
   zerosum train stylegan2 --data cats/ --from runs/faces --freeze-discriminator 3
+  zerosum train ctgan --data customers.csv --target churn --epochs 100
 """
 
 SOURCE = (
@@ -54,7 +56,10 @@ def main(arguments: list[str]) -> int:
             f"the system comes first: `zerosum train dcgan {' '.join(arguments)}`; `zerosum list` shows all of them."
         )
     system = discovery.find(arguments[0])
-    parsed = _parse(system, arguments[1:])
+    rest = arguments[1:]
+    if system.kind == "tables":  # what tables are for most often, for short
+        rest = [re.sub(r"^--target(?=$|=)", "--data.target", word) for word in rest]
+    parsed = _parse(system, rest)
 
     from zerosum import api
 
@@ -116,6 +121,8 @@ def _parse(system: discovery.System, arguments: list[str]) -> Any:
     if (augment := WORDS.get(_option(arguments, "--augment") or "none")) is not None:
         fields.append(_field("augmentation", type(augment), augment, flag="augment"))
     example = f"zerosum train {system.name} --data photos/ --data.resolution 64 --run.minutes 30"
+    if system.kind == "tables":
+        example = f"zerosum train {system.name} --data customers.csv --target churn"
     options = dataclasses.make_dataclass("Options", fields, frozen=True)
     return tyro.cli(
         options,

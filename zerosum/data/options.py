@@ -74,9 +74,9 @@ class Data:
     source: str | None = None
     """Translate images: from the left or the right half of each (left, right); from the images of a second folder or
     archive that have the same names (PATH); or, unpaired, from the images of one class (its name)."""
-    target: Annotated[str | None, tyro.conf.arg(aliases=["--target"])] = None
+    target: str | None = None
     """Translation: the class that a class given as --data.source is translated into (default: the only other one).
-    Tables: the column that models are to predict."""
+    Tables: the column that models are to predict; --target for short."""
     unpaired: bool = False
     """The images of --data.source PATH have nothing to do with those of --data: any goes with any."""
     labels: str | None = None

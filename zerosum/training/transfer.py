@@ -305,7 +305,7 @@ def layers(game: Game) -> list[list[nn.Module]]:
     D = getattr(game, "D", None)
     if not isinstance(D, nn.Module):
         return []
-    batch = {"image": torch.zeros(4, *game.spec.shape), "label": torch.zeros(4, dtype=torch.int64)}
+    batch = {game.spec.key: torch.zeros(4, *game.spec.shape), "label": torch.zeros(4, dtype=torch.int64)}
     if game.spec.source is not None:
         batch["source"] = torch.zeros(4, *game.spec.source)
     with torch.random.fork_rng(devices=[]), _grown(game), _Used() as used:
