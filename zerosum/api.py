@@ -406,7 +406,8 @@ def _play(
         **said,
     }
     watching: list[Callback] = [JsonLines(), TensorBoard(), *_scoring(command, dataset, game)]
-    watching += [Monitor(command.run.on_illness), Reporting()]
+    # What is measured on the rows of a private game decides nothing, not even when it ends.
+    watching += [Monitor("warn" if game.private else command.run.on_illness), Reporting()]
     watching += [WeightsAndBiases(command.wandb)] if command.wandb else []
     watching += [] if quiet else [ProgressBar()]
     return loop.train(game, dataset, command.run, folder, watching, facts, arena)
@@ -420,7 +421,9 @@ def _scoring(command: Command, dataset: Dataset, game: Any) -> list[Callback]:
         return pictures + ([Scoring(command.features, weights=command.weights)] if measured else [])
     if command.features not in ("auto", "none") or command.weights is not None:
         raise BadOption("--features and --weights are for images; scores of tables need none: leave them out.")
-    return [] if command.features == "none" or isinstance(game.trained(), Imputer) else [TableScoring()]
+    if command.features == "none" or isinstance(game.trained(), Imputer):
+        return []
+    return [TableScoring(choose=not game.private)]
 
 
 def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path, said: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+import zerosum
 from tests.gans.games import TABLE, table
 from tests.gans.games import seated as seated_by_name
 from zerosum.core.errors import BadOption
@@ -277,3 +278,13 @@ def test_what_would_break_the_guarantee_is_refused() -> None:
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], text: str) -> None:
     with pytest.raises(BadOption, match=text):
         dataclasses.replace(SMALL, **settings)
+
+
+def test_scores_on_training_rows_choose_nothing(tmp_path: Path) -> None:
+    run = Run(folder=tmp_path / "run", save_every=200)
+    made = zerosum.train("dp_ctgan", table(200), config=SMALL, run=run, quiet=True)
+    progress = [json.loads(path.read_text()) for path in tmp_path.glob("run/checkpoints/*/progress.json")]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert sum(line["kind"] == "scores" for line in lines) > 1
+    assert progress and all(one["best"] is None for one in progress)
+    assert made.facts["samples"] == lines[-1]["samples"] and made.facts["scores"] == {}

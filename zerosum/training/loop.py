@@ -314,7 +314,8 @@ def _snapshot(training: Training) -> None:
     ill = training.ask("snapshot")
     if isinstance(ill, RollBack):
         raise ill
-    [better] = training.arena.agree(float(training.better))
+    # Whoever chooses by training rows has looked at them: a private game keeps its last generator.
+    [better] = training.arena.agree(float(training.better and not training.game.private))
     if better:
         training.best = training.samples
         if training.first:
