@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,10 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import zerosum
+from tests.gans.games import shrunk
 from zerosum.core.errors import BadOption
-from zerosum.gans.tables import ctgan
-from zerosum.synthesizers import CTGAN
+from zerosum.gans.tables import ctabgan_plus, ctgan, dp_ctgan, tabfairgan, tvae
+from zerosum.synthesizers import CTGAN, DPCTGAN, TVAE, CTABGANPlus, Synthesizer, TabFairGAN
 
 SMALL = ctgan.Config(hidden=8, latent=4, batch_size=50)
 
@@ -54,3 +56,13 @@ def test_targets_apart_and_arrays() -> None:
         CTGAN(epochs=1, config=SMALL).fit(frame, frame["sex"])
     array = CTGAN(epochs=1, config=SMALL).fit(np.random.default_rng(0).normal(size=(100, 2))).sample(4)
     assert array.shape == (4, 2)
+
+
+@pytest.mark.parametrize(("kind", "module"), [(TVAE, tvae), (TabFairGAN, tabfairgan), (CTABGANPlus, ctabgan_plus)])
+def test_every_system_has_a_class(kind: type[Synthesizer], module: Any) -> None:
+    assert len(clone(kind(epochs=1, config=shrunk(module.Config()), target="sex")).fit(people()).sample(7)) == 7
+
+
+def test_private_rows() -> None:
+    pytest.importorskip("opacus")
+    assert len(DPCTGAN(epochs=1, config=shrunk(dp_ctgan.Config())).fit(people()).sample(7)) == 7

@@ -147,3 +147,38 @@ class CTGAN(Synthesizer):
     """
 
     system = "ctgan"
+
+
+class CTABGANPlus(Synthesizer):
+    """CTAB-GAN+ (Zhao et al. 2022), arXiv:2204.00401; arguments as of `Synthesizer`. Give it a target."""
+
+    system = "ctabgan_plus"
+
+
+class TVAE(Synthesizer):
+    """Tabular variational autoencoder (Xu et al. 2019), arXiv:1907.00503; arguments as of `Synthesizer`."""
+
+    system = "tvae"
+
+
+class TabFairGAN(Synthesizer):
+    """TabFairGAN (Rajabi and Garibay 2022), arXiv:2109.00666; arguments as of `Synthesizer`.
+
+    Example:
+        >>> from zerosum.gans.tables import tabfairgan
+        >>> config = tabfairgan.Config(fair="sex", favourable=">50K")
+        >>> TabFairGAN(config=config, target="income").fit(frame).sample(1000)
+    """
+
+    system = "tabfairgan"
+
+
+class DPCTGAN(Synthesizer):
+    """Differentially private CTGAN (Xie et al. 2018, arXiv:1802.06739); arguments as of `Synthesizer`.
+
+    Example:
+        >>> from zerosum.gans.tables import dp_ctgan
+        >>> DPCTGAN(config=dp_ctgan.Config(epsilon=3.0)).fit(frame).sample(1000)
+    """
+
+    system = "dp_ctgan"
