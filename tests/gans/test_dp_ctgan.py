@@ -82,7 +82,7 @@ def test_trains_within_its_budget_and_says_so(conditions: Any, tmp_path: Path) -
     assert "fingerprint" not in card
 
 
-def test_what_is_saved_holds_nothing_else_of_the_rows(tmp_path: Path) -> None:
+def test_what_is_saved_holds_nothing_else_of_the_rows() -> None:
     dataset = data()
     store: Any = dataset.train
     for conditions in ("none", "uniform"):
