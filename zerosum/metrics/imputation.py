@@ -185,6 +185,8 @@ def _detection(truth: pd.DataFrame, filled: pd.DataFrame, lost: np.ndarray, seed
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.metrics import roc_auc_score
 
+    from zerosum.metrics.tables.models import fit
+
     rows = np.random.default_rng(seed).permutation(np.flatnonzero(lost.any(1)))
     quarters = np.array_split(rows, 4)
     numbers = _as_numbers(pd.concat([truth, filled], ignore_index=True))
@@ -194,7 +196,7 @@ def _detection(truth: pd.DataFrame, filled: pd.DataFrame, lost: np.ndarray, seed
         halves.append((numbers[np.concatenate([true, made + len(truth)])], answer))
     areas = []
     for (x, y), (other, answer) in (halves, halves[::-1]):
-        model = HistGradientBoostingClassifier(max_iter=100, random_state=seed).fit(x, y)
+        model = fit(HistGradientBoostingClassifier(max_iter=100, random_state=seed), x, y)
         areas.append(roc_auc_score(answer, model.predict_proba(other)[:, 1]))
     return float(np.mean(areas))
 

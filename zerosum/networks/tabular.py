@@ -100,6 +100,38 @@ class Residual(nn.Module):
         return torch.cat([F.relu(self.norm(self.linear(x))), x], 1)
 
 
+class Heads(nn.Module):
+    """Features (n, width) to a row (n, d): scalars in [-1, 1] and logits of the choices, each at its place. A head with
+    nothing to make is left out, as in tables of categories alone.
+
+    Args:
+        width: of the features.
+        spec: of the rows.
+        narrow: leave the logits in the precision that the rest is computed in; scalars are always float32, since in
+            bf16 a number would have 8 bits.
+    """
+
+    def __init__(self, width: int, spec: Spec, *, narrow: bool = False):
+        super().__init__()
+        self.blocks, self.narrow = Blocks(spec), narrow
+        scalars, logits = self.blocks.scalars, self.blocks.width - self.blocks.scalars
+        self.scalars = nn.Linear(width, scalars) if scalars else None
+        self.logits = nn.Linear(width, logits) if logits else None
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Scalars (n, s) and logits (n, d - s) in the order of `blocks`, float32."""
+        nothing = x.new_zeros(len(x), 0, dtype=torch.float32)
+        logits = self.logits(x).float() if self.logits is not None and self.narrow else nothing
+        with torch.autocast(x.device.type, enabled=False):
+            if self.logits is not None and not self.narrow:
+                logits = self.logits(x.float())
+            return nothing if self.scalars is None else torch.tanh(self.scalars(x.float())), logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, d), float32."""
+        return torch.cat(self.parts(x), 1).index_select(1, self.blocks.back)
+
+
 class Generator(nn.Module):
     """z (n, latent) and a condition (n, k) to scalars in [-1, 1] and logits of the choices, at their places in a row
     (n, d) (Xu et al. 2019, section 4.4).
@@ -118,28 +150,18 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int, spec: Spec, *, hidden: int = 256, layers: int = 2):
         super().__init__()
-        self.blocks = Blocks(spec)
         conditions = len(Layout(spec).conditions)
         width, body = latent + conditions, []
         for _ in range(layers):
             body.append(Residual(width, hidden))
             width += hidden
         self.body = nn.Sequential(*body)
-        scalars, logits = self.blocks.scalars, self.blocks.width - self.blocks.scalars
-        self.scalars = nn.Linear(width, scalars) if scalars else None
-        self.logits = nn.Linear(width, logits) if logits else None
+        self.heads = Heads(width, spec, narrow=True)
         self.register_buffer("counts", torch.ones(conditions))
 
     def forward(self, z: Tensor, condition: Tensor) -> Tensor:
         """(n, d), float32."""
-        x = self.body(torch.cat([z, condition], 1))
-        made = []
-        if self.scalars is not None:
-            with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
-                made.append(torch.tanh(self.scalars(x.float())))
-        if self.logits is not None:
-            made.append(self.logits(x).float())
-        return torch.cat(made, 1).index_select(1, self.blocks.back)
+        return self.heads(self.body(torch.cat([z, condition], 1)))
 
 
 class Dropout(nn.Module):

@@ -1,6 +1,4 @@
-"""A plain generator of encoded rows: hidden layers, a head for numbers, one for choices. Shapes as in
-`zerosum.networks.tabular`.
-"""
+"""A plain generator of encoded rows: hidden layers and heads. Shapes as in `zerosum.networks.tabular`."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 
 from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
-from zerosum.networks.tabular import Blocks
+from zerosum.networks.tabular import Heads
 
 
 def hidden_layers(inputs: int, hidden: int, layers: int) -> nn.Sequential:
@@ -38,18 +36,12 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int, spec: Spec, *, hidden: int, layers: int = 1):
         super().__init__()
-        self.blocks = Blocks(spec)
-        self.body = hidden_layers(latent, hidden, layers)
-        self.scalars = nn.Linear(hidden, self.blocks.scalars)
-        self.logits = nn.Linear(hidden, self.blocks.width - self.blocks.scalars)
+        self.body, self.heads = hidden_layers(latent, hidden, layers), Heads(hidden, spec)
         self.register_buffer("counts", torch.ones(len(Layout(spec).conditions)))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(n, d), float32."""
-        x = self.body(z)
-        with torch.autocast(z.device.type, enabled=False):  # in bf16 a number would have 8 bits
-            scalars, logits = torch.tanh(self.scalars(x.float())), self.logits(x.float())
-        return torch.cat([scalars, logits], 1).index_select(1, self.blocks.back)
+        return self.heads(self.body(z))
 
 
 class Predictor(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
-from zerosum.networks.tabular import Blocks
+from zerosum.networks.tabular import Heads
 from zerosum.networks.tabular_mlp import hidden_layers
 
 SPREAD = (0.01, 1.0)
@@ -54,14 +54,17 @@ class Decoder(nn.Module):
     """
 
     counts: Tensor
+    spreads: Tensor
 
     def __init__(self, latent: int, spec: Spec, *, hidden: int = 128, layers: int = 2):
         super().__init__()
-        self.blocks, self.latent = Blocks(spec), latent
-        self.body = hidden_layers(latent, hidden, layers)
-        self.scalars = nn.Linear(hidden, self.blocks.scalars)
-        self.logits = nn.Linear(hidden, self.blocks.width - self.blocks.scalars)
-        self.spreads = nn.Parameter(torch.full((self.blocks.scalars,), -2.3))  # 0.1
+        self.latent = latent
+        self.body, self.heads = hidden_layers(latent, hidden, layers), Heads(hidden, spec)
+        spreads = torch.full((self.heads.blocks.scalars,), -2.3)  # 0.1
+        if len(spreads):
+            self.spreads = nn.Parameter(spreads)
+        else:
+            self.register_buffer("spreads", spreads)
         self.register_buffer("counts", torch.ones(len(Layout(spec).conditions)))
 
     @property
@@ -72,12 +75,11 @@ class Decoder(nn.Module):
 
     def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Means of the numbers (n, s), and logits (n, d - s) in the order of `blocks`, float32, of z (n, latent)."""
-        x = self.body(z)
-        with torch.autocast(z.device.type, enabled=False):
-            return torch.tanh(self.scalars(x.float())), self.logits(x.float())
+        return self.heads.parts(self.body(z))
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """(n, d), float32; scalars may leave [-1, 1] a little."""
-        z, noise = z.split([self.latent, self.blocks.scalars], 1)
+        blocks = self.heads.blocks
+        z, noise = z.split([self.latent, blocks.scalars], 1)
         mean, logits = self.parts(z)
-        return torch.cat([mean + self.spread * noise, logits], 1).index_select(1, self.blocks.back)
+        return torch.cat([mean + self.spread * noise, logits], 1).index_select(1, blocks.back)

@@ -14,11 +14,14 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
 
 from zerosum.metrics.tables.sheet import Sheet
 
 LEVELS = 250
 """Categories of a column that a model tells apart; the others, the rarest, are one. (The trees can take 255.)"""
+ALONE = 1_000_000
+"""Cells up to which a model is fitted in one thread."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ def linear_model(inputs: Inputs, classify: bool) -> Any:
 
 def fit(model: Any, x: np.ndarray, y: np.ndarray) -> Any:
     """Fits a model to (n, d) and (n,), and returns it. An optimiser that stops at its limit is as far as it got."""
-    with warnings.catch_warnings():
+    # Threads of trees wait for each other by spinning: on a few cores with other work, forty times as long as one needs.
+    threads = 1 if x.shape[0] * x.shape[1] <= ALONE else None
+    with warnings.catch_warnings(), threadpool_limits(threads, "openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(x, y)
