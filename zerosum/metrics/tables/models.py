@@ -88,7 +88,7 @@ def linear_model(inputs: Inputs, classify: bool) -> Any:
 
 def fit(model: Any, x: np.ndarray, y: np.ndarray) -> Any:
     """Fits a model to (n, d) and (n,), and returns it. An optimiser that stops at its limit is as far as it got."""
-    # Threads of trees wait for each other by spinning: on a few cores with other work, forty times as long as one needs.
+    # The threads of trees wait for each other by spinning: beside other work, that takes up to forty times as long.
     threads = 1 if x.shape[0] * x.shape[1] <= ALONE else None
     with warnings.catch_warnings(), threadpool_limits(threads, "openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)
