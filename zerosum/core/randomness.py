@@ -21,7 +21,10 @@ def reseed(*parts: int | str) -> None:
     seed = derive(*parts)
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)
-    torch.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
+    else:  # the same, without noting the calling stack for accelerators that are not there
+        torch.default_generator.manual_seed(seed)
 
 
 def generator(device: torch.device | str, *parts: int | str) -> torch.Generator:

@@ -28,8 +28,14 @@ def gumbel_noise(u: Tensor) -> Tensor:
 class Blocks(nn.Module):
     """The softmax blocks of a row, all at once.
 
-    Blocks of the same size lie side by side in `grouped` order, so that as many operations are needed as there are
-    sizes, not blocks.
+    Blocks of similar sizes lie side by side, shorter ones filled up to the longest with cells that cannot be chosen,
+    so that a table of many blocks needs few operations.
+
+    Attributes:
+        order: int64 (d,), where the scalars of a row are, then the numbers of its choices.
+        back: its inverse.
+        scalars: how many numbers of a row are no choices.
+        width: d.
 
     Args:
         spec: of the rows.
@@ -37,32 +43,43 @@ class Blocks(nn.Module):
 
     order: Tensor
     back: Tensor
+    taken: Tensor
+    filler: Tensor
+    places: Tensor
 
     def __init__(self, spec: Spec):
         super().__init__()
         layout = Layout(spec)
-        places = list(zip(layout.choices, layout.starts[1].tolist(), strict=True))
-        self.sizes = sorted({block.size for block, _ in places})
-        starts = [[start for block, start in places if block.size == size] for size in self.sizes]
-        self.counts = [len(own) for own in starts]
-        grouped = [
-            start + i for size, own in zip(self.sizes, starts, strict=True) for start in own for i in range(size)
-        ]
-        scalars = layout.starts[0].tolist()
-        order = torch.tensor([*scalars, *grouped], dtype=torch.int64)
+        scalars, starts = layout.starts[0].tolist(), layout.starts[1].tolist()
+        choices = [range(start, start + block.size) for block, start in zip(layout.choices, starts, strict=True)]
+        order = torch.tensor([*scalars, *(place for own in choices for place in own)], dtype=torch.int64)
         self.scalars, self.width = len(scalars), len(order)
+        self.groups: list[tuple[int, int]] = []
+        taken, filler, places = list(scalars), [0.0] * len(scalars), {place: i for i, place in enumerate(scalars)}
+        for own in sorted(choices, key=len, reverse=True):
+            if not self.groups or 2 * len(own) <= self.groups[-1][1]:
+                self.groups.append((0, len(own)))
+            count, size = self.groups[-1]
+            self.groups[-1] = (count + 1, size)
+            places |= {place: len(taken) + i for i, place in enumerate(own)}
+            missing = size - len(own)
+            taken += [*own, *[own[0]] * missing]
+            filler += [0.0] * len(own) + [-math.inf] * missing
         self.register_buffer("order", order, persistent=False)
         self.register_buffer("back", torch.argsort(order), persistent=False)
+        self.register_buffer("taken", torch.tensor(taken, dtype=torch.int64), persistent=False)
+        self.register_buffer("filler", torch.tensor(filler), persistent=False)
+        self.register_buffer("places", torch.tensor([places[i] for i in range(self.width)]), persistent=False)
 
-    def split(self, rows: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Rows (n, d) as scalars (n, s) and, for each size of block, (n, blocks, size)."""
-        lengths = [self.scalars, *(size * count for size, count in zip(self.sizes, self.counts, strict=True))]
-        scalars, *groups = rows.index_select(1, self.order).split(lengths, 1)
-        return scalars, [group.unflatten(1, (-1, size)) for group, size in zip(groups, self.sizes, strict=True)]
+    def split(self, logits: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits (n, d) as scalars (n, s) and, for each group of blocks, (n, blocks, longest)."""
+        filled = logits.index_select(1, self.taken) + self.filler
+        scalars, *groups = filled.split([self.scalars, *(count * size for count, size in self.groups)], 1)
+        return scalars, [group.unflatten(1, own) for group, own in zip(groups, self.groups, strict=True)]
 
     def join(self, scalars: Tensor, groups: Sequence[Tensor]) -> Tensor:
         """What `split` took apart: (n, d)."""
-        return torch.cat([scalars, *(group.flatten(1) for group in groups)], 1).index_select(1, self.back)
+        return torch.cat([scalars, *(group.flatten(1) for group in groups)], 1).index_select(1, self.places)
 
     def softmax(self, logits: Tensor, temperature: float = 1.0) -> Tensor:
         """(n, d): scalars as they are, of each block the probabilities."""
@@ -79,7 +96,7 @@ class Blocks(nn.Module):
         2017, equation 2).
         """
         scalars, groups = self.split(logits)
-        noise = gumbel_noise(torch.rand_like(logits[:, self.scalars :]))
+        noise = gumbel_noise(torch.rand(len(logits), len(self.taken) - self.scalars, device=logits.device))
         lengths = [group[0].numel() for group in groups]
         drawn = [
             F.softmax((group + own.view_as(group)) / temperature, 2)
