@@ -354,6 +354,8 @@ TRAININGS: list[tuple[str, str, Callable[[Path], list[Any]], str]] = [
     ("different shapes", "pix2pix", lambda p: pairs(p, "maps/1.png", size=(16, 20)), "1.png is 16 x 16 pixels, its source 1.png 20 x 16"),
     ("no source", "pix2pix", lambda p: ["--data", photos(p / "d")], "the data tells no sources: give --data.source left or right"),
     ("a source that is not there", "pix2pix", lambda p: ["--data", photos(p / "d"), "--data.source", p / "e"], "e is neither left nor right, nor a file or folder"),
+    ("unpaired without a source", "cyclegan", lambda p: ["--data", photos(p / "d"), "--data.unpaired"], "--data.unpaired says how images are translated, but nothing says from what"),
+    ("a target without a source", "cyclegan", lambda p: ["--data", photos(p / "d"), "--data.target", "winter"], "--data.target says how images are translated, but nothing says from what"),
     ("unpaired for pairs", "pix2pix", lambda p: [*pairs(p), "--data.unpaired"], "pix2pix learns from pairs"),
     ("empty domain", "cyclegan", lambda p: ["--data", photos(p / "d"), "--data.source", (p / "e").mkdir() or p / "e", "--data.unpaired"], "e holds no images: it is empty"),
     ("two channels", "pix2pix", lambda p: [*pairs(p), "--data.channels", "2"], "--data.channels is 2; it must be 1 (grey), 3 (colour) or 4"),

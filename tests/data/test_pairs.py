@@ -263,6 +263,9 @@ def test_classes_as_domains(tmp_path: Path, memory: float | None) -> None:
         assert isinstance(data.train, Unpaired)
         batch = everything(data.train)
         assert darkest(batch[dark])[1] < 20 and darkest(batch[bright])[0] >= 200 and "label" not in batch
+        moved = data.train.to("cpu")
+        assert moved.image.store is moved.source.store  # both domains are parts of one copy
+        assert all(torch.equal(value, batch[name]) for name, value in everything(moved).items())
     assert there.fingerprint != back.fingerprint and len(there.train) > len(back.train)
 
 

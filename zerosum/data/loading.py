@@ -50,6 +50,13 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
         return load_table(source, options)
     if options.table != Table():
         raise BadOption(f"options of tables were given ({options.table}), but {source} is none.")
+    if options.source is None:
+        for name, wanted in (("unpaired", options.unpaired), ("target", options.target is not None)):
+            if wanted:
+                raise BadOption(
+                    f"--data.{name} says how images are translated, but nothing says from what: add --data.source "
+                    "(left, right, a folder, or a class)."
+                )
     found = find(source, options)
     if options.source is None:
         return assemble(found, options)

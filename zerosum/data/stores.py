@@ -159,8 +159,12 @@ class Unpaired:
         self.image.prefetch(indices)
 
     def to(self, device: Any) -> Unpaired:
-        """The same samples, delivered to `device`."""
-        return Unpaired(self.image.to(device), self.source.to(device))
+        """The same samples, delivered to `device`; what both are parts of only once."""
+        image = self.image.to(device)
+        if isinstance(image, Part) and isinstance(self.image, Part) and isinstance(self.source, Part):
+            if self.source.store is self.image.store:
+                return Unpaired(image, Part(image.store, self.source.indices))
+        return Unpaired(image, self.source.to(device))
 
 
 class Sources:

@@ -85,7 +85,10 @@ class Translator(TrainedGenerator):
         """
         network = getattr(self.network, "back", None)
         if not isinstance(network, nn.Module):
-            raise BadOption(f"{self.facts.get('system')} translates one way only; cyclegan learns both.")
+            raise BadOption(
+                "this generator translates one way only. One that cyclegan trained here translates both; of released "
+                "weights, import the file of the other direction (latest_net_G_B.pth)."
+            )
         channels, height, width = self.spec.shape
         spec = replace(self.spec, shape=self.source, source=(channels, height, width))
         other = Translator(network, self.latent, spec, source=(channels, height, width), multiple=self.multiple)
