@@ -160,11 +160,11 @@ class Unpaired:
 
     def to(self, device: Any) -> Unpaired:
         """The same samples, delivered to `device`; what both are parts of only once."""
-        image = self.image.to(device)
-        if isinstance(image, Part) and isinstance(self.image, Part) and isinstance(self.source, Part):
-            if self.source.store is self.image.store:
-                return Unpaired(image, Part(image.store, self.source.indices))
-        return Unpaired(image, self.source.to(device))
+        image, source = self.image, self.source
+        if isinstance(image, Part) and isinstance(source, Part) and source.store is image.store:
+            shared = image.store.to(device)
+            return Unpaired(Part(shared, image.indices), Part(shared, source.indices))
+        return Unpaired(image.to(device), source.to(device))
 
 
 class Sources:

@@ -106,7 +106,7 @@ class Probe:
         real = train if held_out is None else held_out
         if not all(torch.isfinite(logits).all() for logits in (generated, train, real)):
             return {}
-        deviation = ((real.var() + generated.var()) / 2).sqrt().clamp_min(1e-12)
+        deviation = ((real.var(correction=0) + generated.var(correction=0)) / 2).sqrt().clamp_min(1e-12)
         values = {
             "accuracy": accuracy(real, generated), "auc": auc(real, generated),
             "accuracy_train": accuracy(train, generated), "auc_train": auc(train, generated),

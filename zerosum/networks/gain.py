@@ -77,14 +77,15 @@ class GainGenerator(Filler):
 
     Args:
         spec: of the rows.
-        width: units of the hidden layers; None: as many as numbers.
+        width: units of the hidden layers; None: `narrow` times as many as numbers.
+        narrow: units of a hidden layer for each number.
     """
 
-    def __init__(self, spec: Spec, width: int | None = None):
+    def __init__(self, spec: Spec, width: int | None = None, *, narrow: float = 1.0):
         super().__init__(spec)
         self.numbers = Numbers(self.cells.cells)
         self.latent = len(self.numbers)
-        self.body = perceptron(self.latent + len(self.cells), width or self.latent, self.latent)
+        self.body = perceptron(self.latent + len(self.cells), width or units(self.latent, narrow), self.latent)
 
     def logits(self, x: Tensor, visible: Tensor, z: Tensor) -> Tensor:
         """(n, k), of numbers x (n, k) in [0, 1], which cells are visible (n, c), and noise z (n, k)."""
@@ -113,15 +114,20 @@ class GainGenerator(Filler):
 class GainDiscriminator(nn.Module):
     """D of GAIN: filled-in numbers (n, k) and a hint (n, c) to a logit for each cell (n, c): whether it was known."""
 
-    def __init__(self, spec: Spec, width: int | None = None):
+    def __init__(self, spec: Spec, width: int | None = None, *, narrow: float = 1.0):
         super().__init__()
         cells = cells_of(spec)
         numbers = len(Numbers(cells))
-        self.body = perceptron(numbers + len(cells), width or numbers, len(cells))
+        self.body = perceptron(numbers + len(cells), width or units(numbers, narrow), len(cells))
 
     def forward(self, x: Tensor, hint: Tensor) -> Tensor:
         """(n, c)."""
         return self.body(torch.cat([x, hint], 1))
+
+
+def units(numbers: int, narrow: float) -> int:
+    """Of a hidden layer, for a row of so many numbers."""
+    return max(round(narrow * numbers), 1)
 
 
 def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:

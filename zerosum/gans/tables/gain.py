@@ -4,7 +4,8 @@ G fills in missing cells; D tells which cells were there, given a hint that reve
 are numbers scaled by their range (--data.scaling range, kinds continuous) it is the paper's system, with the settings of
 the authors' program, where the paper does not state them (batch, rounds, hint rate, optimizer).
 
-Deviations: a number may have modes and a column categories: these are softmaxes, reconstructed by cross-entropy (the
+Deviations: unless `--preset paper` or `program` is given, the hidden layers are narrower than a row, so that G cannot
+just copy what it knows, and the learning rate falls to 0 (measured: docs, results). Always: a number may have modes and a column categories: these are softmaxes, reconstructed by cross-entropy (the
 paper has it for binary columns), and D judges columns, not numbers; the paper's sums over cells are divided by how many
 cells there are (of reconstruction: known ones), as in the authors' program.
 """
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent, Uniform
+from zerosum.core.schedules import constant, linear_decay
 from zerosum.data.spec import Batch
 from zerosum.networks.gain import GainDiscriminator, GainGenerator
 from zerosum.training.batches import Batches
@@ -38,7 +40,9 @@ class Config:
     batch_size: int = 128
     """Rows a batch (the authors' program)."""
     width: int | None = None
-    """Units of each of the two hidden layers; None: as many as a row has numbers."""
+    """Units of each of the two hidden layers; None: `narrow` times as many as a row has numbers."""
+    narrow: float = 0.75
+    """Units of a hidden layer for each number of a row (the authors' program: 1)."""
     alpha: float = 100.0
     """Weight of the reconstruction of known cells (section 5; the authors' program: 100)."""
     hint: Literal["paper", "program"] = "paper"
@@ -52,9 +56,15 @@ class Config:
     """Weight of what D says; 0: no D at all, a denoising autoencoder."""
     adam: Adam = Adam(1e-3, (0.9, 0.999))
     """Both players' optimizer (the authors' program)."""
+    decay: bool = True
+    """Whether the learning rate falls to 0 in a straight line (in the authors' program it stays)."""
 
 
-PRESETS = {"program": Config(hint="program"), "no-adversary": Config(adversary=0.0)}
+PRESETS = {
+    "paper": Config(narrow=1.0, decay=False),
+    "program": Config(hint="program", narrow=1.0, decay=False),
+    "no-adversary": Config(adversary=0.0),
+}
 
 
 class GAIN(Game):
@@ -67,12 +77,15 @@ class GAIN(Game):
         config = self.config
         if not 0.0 <= config.hint_rate <= 1.0:
             raise BadOption(f"--hint-rate is {config.hint_rate}; it is a share, from 0 to 1.")
-        self.G = GainGenerator(self.spec, config.width)
+        if config.narrow <= 0.0:
+            raise BadOption(f"--narrow is {config.narrow}; it is how many units there are for a number, above 0.")
+        self.G = GainGenerator(self.spec, config.width, narrow=config.narrow)
         self.latent = Uniform(self.G.latent, 0.0, config.noise)
-        self.generator = Player(self.G, optimizer=config.adam)
+        rate = linear_decay() if config.decay else constant
+        self.generator = Player(self.G, optimizer=config.adam, rate=rate)
         if config.adversary > 0:
-            self.D = GainDiscriminator(self.spec, config.width)
-            self.discriminator = Player(self.D, optimizer=config.adam)
+            self.D = GainDiscriminator(self.spec, config.width, narrow=config.narrow)
+            self.discriminator = Player(self.D, optimizer=config.adam, rate=rate)
 
     def noise(self) -> dict[str, Latent]:
         """z, and by which cells are revealed."""
