@@ -34,7 +34,7 @@ from benchmarks.common import keep
 from zerosum.core import discovery, randomness
 from zerosum.core.errors import BadOption
 from zerosum.data import Data, Dataset, load
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.metrics.tables.fairness import gap, sheet_fairness
 from zerosum.metrics.tables.models import Inputs
 from zerosum.metrics.tables.shapes import column_shapes

@@ -31,9 +31,9 @@ from zerosum.core import discovery, randomness
 from zerosum.core.settings import to_json
 from zerosum.data.options import Table
 from zerosum.data.spec import Dataset
-from zerosum.data.table import read_table
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.reading import read_table
+from zerosum.data.tables.store import TableStore
 from zerosum.metrics.imputation import errors, hide, is_number, realism
 from zerosum.training import loop
 from zerosum.training.arena import Arena, has_bf16

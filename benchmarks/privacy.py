@@ -33,7 +33,7 @@ from benchmarks.common import RESULTS, keep, machine
 from benchmarks.tables import source
 from zerosum.core import discovery, randomness
 from zerosum.data import Data, Dataset, load
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.gans.tables.ctgan import Config as CTGANConfig
 from zerosum.gans.tables.dp_ctgan import DPCTGAN, Config
 from zerosum.metrics.tables.audit import attack, epsilon_lower_bound

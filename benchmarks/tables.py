@@ -29,7 +29,7 @@ import zerosum
 from benchmarks.common import RESULTS, keep
 from zerosum.core.errors import BadOption
 from zerosum.data import Data, Dataset, load
-from zerosum.data.columns import Categories
+from zerosum.data.tables.columns import Categories
 from zerosum.gans.tables.ctgan import Config
 from zerosum.health.evidence import read_lines
 from zerosum.metrics.tables.scores import BASELINES, evaluate_tables

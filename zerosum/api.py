@@ -22,7 +22,7 @@ from zerosum.core.settings import Auto, from_json, to_json
 from zerosum.data import load as load_data
 from zerosum.data.options import Data
 from zerosum.data.spec import Dataset
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.health.monitor import Monitor
 from zerosum.interop import read_weights
 from zerosum.metrics.callback import Scoring

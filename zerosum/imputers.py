@@ -16,12 +16,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from zerosum.core import discovery, randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.settings import to_json
-from zerosum.data.columns import Name
-from zerosum.data.frames import is_frame
 from zerosum.data.options import Scaling
 from zerosum.data.spec import Dataset
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.frames import is_frame
+from zerosum.data.tables.store import TableStore
 from zerosum.gans.tables import gain, masked_imputer
 from zerosum.metrics.imputation import is_number
 from zerosum.training import loop

@@ -15,9 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from zerosum import api
 from zerosum.core import discovery
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Name
-from zerosum.data.frames import as_frame
 from zerosum.data.options import Data, Scaling, Table
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.frames import as_frame
 from zerosum.training.loop import Run
 from zerosum.training.table_generator import TableGenerator
 

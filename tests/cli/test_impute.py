@@ -12,7 +12,7 @@ import pytest
 from tests.cli.conftest import Result
 from tests.gans.games import table
 from tests.training.test_imputer import imputer
-from zerosum.data.table import read_table
+from zerosum.data.tables.reading import read_table
 
 Command = Callable[..., Result]
 

@@ -13,8 +13,8 @@ import torch
 from zerosum.core import discovery, randomness
 from zerosum.data.encodings import ImageEncoding
 from zerosum.data.spec import Batch, Encoding, Spec
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.store import TableStore
 from zerosum.training.arena import Arena
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game

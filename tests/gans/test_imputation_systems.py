@@ -11,7 +11,7 @@ import torch
 
 from tests.gans.games import encoded, play, seated
 from zerosum.core.errors import BadOption
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.gans.tables import gain, masked_imputer
 from zerosum.metrics.imputation import errors, hide
 from zerosum.training.imputer import Imputer

@@ -15,7 +15,7 @@ from tests.gans.games import TABLE, encoded
 from zerosum.core import discovery, randomness
 from zerosum.core.errors import BadOption
 from zerosum.data.spec import Block, Spec
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.gans.tables.ctabgan_plus import Config as ConvConfig
 from zerosum.gans.tables.ctabgan_plus import CTABGANPlus, Target, moments_gap, spherical
 from zerosum.gans.tables.ctgan import CTGAN

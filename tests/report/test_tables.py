@@ -13,7 +13,7 @@ import pytest
 from tests.metrics.tables.made import customers, shuffled
 from tests.report.test_page import Balance
 from zerosum.core.errors import BadFile
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.scores import TableScores, evaluate_tables
 from zerosum.report.table_plots import scale_word, shortened
 from zerosum.report.table_verdict import kept, privacy, quality

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from zerosum.core.errors import BadOption
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.store import TableStore
 from zerosum.gans.tables.ctgan import CTGAN, Config
 from zerosum.networks.tabular import Blocks
 from zerosum.objectives.parity import parity as parity_of

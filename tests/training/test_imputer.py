@@ -13,8 +13,8 @@ import torch
 from tests.gans.games import TABLE, encoded, play, seated, table
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.settings import to_json
-from zerosum.data.columns import Column
 from zerosum.data.spec import Spec
+from zerosum.data.tables.columns import Column
 from zerosum.gans.tables import gain, masked_imputer
 from zerosum.networks.imputation import Guess
 from zerosum.training.filling import expected, put

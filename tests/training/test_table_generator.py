@@ -13,8 +13,8 @@ from zerosum.core.errors import BadOption
 from zerosum.core.settings import to_json
 from zerosum.data import load
 from zerosum.data.options import Data, Table
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Dataset
+from zerosum.data.tables.rows import Layout
 from zerosum.gans.tables.ctgan import CTGAN, Config
 from zerosum.training.arena import Arena
 from zerosum.training.conditions import BySampling, choose, counted

@@ -49,9 +49,9 @@ class Options:
 def main(arguments: list[str]) -> int:
     """`zerosum impute`."""
     options = tyro.cli(Options, args=arguments, prog="zerosum impute")
-    from zerosum.data.dialect import write_table
     from zerosum.data.options import Table
-    from zerosum.data.table import read_table
+    from zerosum.data.tables.dialect import write_table
+    from zerosum.data.tables.reading import read_table
 
     targets = planned(options)
     imputer = opened(options.run)
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
 
 def planned(options: Options) -> list[Path]:
     """The files to write, one for each draw. Raises BadOption where one of them cannot be a table, or is the input."""
-    from zerosum.data.dialect import WRITTEN
+    from zerosum.data.tables.dialect import WRITTEN
 
     if options.draws < 0:
         raise BadOption(f"--draws is {options.draws}; it must be 0 (the best guess) or more.")
@@ -115,7 +115,7 @@ def as_trained(frame: Any, imputer: Imputer) -> Any:
     """The table with its columns as in training, where reading a file alone cannot tell: a column that is empty in this
     file, and whole numbers where there are numbers with digits after the point.
     """
-    from zerosum.data.cells import dtype_from
+    from zerosum.data.tables.cells import dtype_from
 
     for name in frame.columns:
         column = imputer.table.by_name.get(name)

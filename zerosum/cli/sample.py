@@ -70,7 +70,7 @@ def images(options: Options, generator: Any) -> tuple[Path, list[Path]]:
 
 def table(options: Options, generator: Any) -> tuple[Path, list[Path]]:
     """Write rows in the dialect of the text file that the generator learned from; the file, twice."""
-    from zerosum.data.dialect import WRITTEN, write_table
+    from zerosum.data.tables.dialect import WRITTEN, write_table
 
     out = options.out or Path("samples.csv")
     if options.class_ is not None:

@@ -88,7 +88,7 @@ def cifar10(options: Data) -> Found:
     local = _local("cifar10", "cifar10_jpeg.parquet")
     if local is None:
         return _torchvision("CIFAR10", "cifar10")
-    from zerosum.data.tables import read_parquet
+    from zerosum.data.parquet import read_parquet
 
     found = read_parquet([local], options)
     found.name = "cifar10-jpeg"

@@ -144,7 +144,7 @@ def encoding_from_json(content: dict[str, Any]) -> Encoding:
             case "points":
                 return PointEncoding.from_json(content)
             case "table":
-                from zerosum.data.table_encoding import TableEncoding
+                from zerosum.data.tables.encoding import TableEncoding
 
                 return TableEncoding.from_json(content)
             case other:

@@ -46,7 +46,7 @@ def read_folder(path: Path, options: Data) -> Found:
     arrays = sorted(name for name in reads if name.endswith(".npz"))
     images = any(PurePosixPath(name).suffix.lower() in IMAGES for name in reads)
     if tables and not images:
-        from zerosum.data.tables import read_parquet
+        from zerosum.data.parquet import read_parquet
 
         return read_parquet([path / name for name in tables], options, path.resolve().name)
     if arrays and not images:

@@ -17,7 +17,7 @@ from zerosum.core.extras import require
 from zerosum.data.builtin import cache_folder
 from zerosum.data.found import Files, split_name
 from zerosum.data.options import Data
-from zerosum.data.tables import class_names, image_column, label_column, read_parquet, table_items
+from zerosum.data.parquet import class_names, image_column, label_column, read_parquet, table_items
 
 SHARD = 500
 """Streamed rows in each cached file."""

@@ -45,7 +45,7 @@ def load(source: Source | Dataset, options: Data | None = None) -> Dataset:
         return source
     options = options or Data()
     if is_table(source, options):
-        from zerosum.data.table_store import load_table
+        from zerosum.data.tables.store import load_table
 
         return load_table(source, options)
     if options.table != Table():

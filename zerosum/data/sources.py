@@ -31,7 +31,7 @@ def is_table(source: object, options: Data) -> bool:
         return type(source).__module__.partition(".")[0] in ("pandas", "polars", "pyarrow")
     text = os.fspath(source)
     if text.lower().endswith(".parquet") and options.column is None:
-        from zerosum.data.tables import without_images
+        from zerosum.data.parquet import without_images
 
         return without_images(Path(text))
     if DATABASE.match(text):
@@ -86,7 +86,7 @@ def _find_path(path: Path, text: str, options: Data) -> Found:
     if kind == ".npy":
         return _read_npy(path)
     if kind == ".parquet":
-        from zerosum.data.tables import read_parquet
+        from zerosum.data.parquet import read_parquet
 
         return read_parquet([path], options)
     if kind == ".zip":

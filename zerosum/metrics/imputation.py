@@ -16,7 +16,7 @@ import pandas as pd
 from scipy.special import expit, ndtri
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.cells import absent
+from zerosum.data.tables.cells import absent
 
 Mechanism = Literal["mcar", "mar", "mnar"]
 OBSERVED = 0.3

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
+from zerosum.data.tables.rows import Layout
 
 TEMPERATURE = 0.2
 """Of the Gumbel softmax (Xu et al. 2019, section 4.4)."""

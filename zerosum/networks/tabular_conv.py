@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
+from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular import Blocks
 
 SIDES = (4, 8, 16, 24, 32, 64)

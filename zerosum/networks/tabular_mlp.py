@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
+from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular import Heads
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from zerosum.core import randomness
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Batch
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.rows import Layout
+from zerosum.data.tables.store import TableStore
 
 
 def counted(store: TableStore) -> Tensor:

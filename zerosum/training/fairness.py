@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Categories, Name
-from zerosum.data.constraints import Condition, spelled
-from zerosum.data.given import fulfilling
-from zerosum.data.grammar import OPERATORS, no_column, parse_condition
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Categories, Name
+from zerosum.data.tables.constraints import Condition, spelled
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.given import fulfilling
+from zerosum.data.tables.grammar import OPERATORS, no_column, parse_condition
 from zerosum.networks.tabular_mlp import Predictor
 from zerosum.objectives.parity import parity
 from zerosum.training.player import Losses

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadData
-from zerosum.data.cells import absent
-from zerosum.data.columns import Categories, Column, Name, Numbers
-from zerosum.data.constraints import repair
-from zerosum.data.identifiers import Identifier
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.cells import absent
+from zerosum.data.tables.columns import Categories, Column, Name, Numbers
+from zerosum.data.tables.constraints import repair
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.identifiers import Identifier
 from zerosum.networks.imputation import Guess
 
 

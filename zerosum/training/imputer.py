@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
-from zerosum.data.cells import absent
-from zerosum.data.columns import Name
-from zerosum.data.constraints import Constraint
-from zerosum.data.frames import as_frame
 from zerosum.data.spec import Spec
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.cells import absent
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.constraints import Constraint
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.frames import as_frame
 from zerosum.networks.imputation import Filler
 from zerosum.training import filling
 from zerosum.training.arena import has_bf16

@@ -14,12 +14,12 @@ from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.core.randomness import derive
-from zerosum.data.columns import Name
-from zerosum.data.constraints import Condition
-from zerosum.data.given import Wanted, asked, balanced, told
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Spec
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.constraints import Condition
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.given import Wanted, asked, balanced, told
+from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular import Blocks, gumbel_noise
 from zerosum.training.arena import has_bf16
 from zerosum.training.conditions import choose, vectors

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from zerosum.core.errors import BadOption
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Batch, Store
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.rows import Layout
+from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular import Blocks
 from zerosum.training.batches import Order, Shuffled
 from zerosum.training.conditions import BySampling, counted, shares, vectors

@@ -13,7 +13,7 @@ import pytest
 from tests.metrics.tables.made import customers, sheets
 from zerosum.core.errors import BadOption
 from zerosum.data import Data, load
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.baselines import GaussianCopula, IndependentColumns, normal_scores
 from zerosum.metrics.tables.pairs import pair_trends
 from zerosum.metrics.tables.shapes import column_shapes

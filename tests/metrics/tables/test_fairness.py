@@ -8,7 +8,7 @@ import pytest
 
 from tests.metrics.tables.made import customers
 from zerosum.core.errors import BadOption
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.fairness import fairness, gap
 
 

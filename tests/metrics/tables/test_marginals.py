@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from zerosum.core.errors import BadOption
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.marginals import NoisyMarginals, drawn
 from zerosum.training.accounting import Release, epsilon_of
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from tests.metrics.tables.made import customers, shuffled
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.data import Data, load
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.baselines import GaussianCopula
 from zerosum.metrics.tables.scores import BASELINES, MEANINGS, TableScores, evaluate_tables, quick_scores
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.metrics.tables.made import customers, sheets
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.sheet import read_sheets
 
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.latents import Latent, Normal, Uniform
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Batch, Spec
+from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular_conv import Critic, Generator
 from zerosum.networks.tabular_mlp import Predictor
 from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g

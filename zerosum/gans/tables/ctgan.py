@@ -9,7 +9,7 @@ Deviations: unless `--preset paper` is given, the critic looks at each row by it
 is dropped, a higher learning rate falls to 0, and samples come from a moving average of G, whose logits are then moved
 until every category and mode is as frequent as in the data (measured: docs, results). Always: both players' steps take
 the same rows, and numbers leave G in full precision where the rest is computed in bf16. Numbers may also have modes
-that are a single value or a tail (`zerosum.data.modes`).
+that are a single value or a tail (`zerosum.data.tables.modes`).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from zerosum.core.errors import BadOption
 from zerosum.core.latents import Normal
 from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Store
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular import Critic, Generator
 from zerosum.objectives.adversarial import nonsaturating_g
 from zerosum.training.accounting import Accountant, Plan, planned

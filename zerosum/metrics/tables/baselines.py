@@ -10,8 +10,8 @@ from scipy.special import ndtr, ndtri
 
 from zerosum.core.errors import BadOption
 from zerosum.core.randomness import derive
-from zerosum.data.constraints import repair
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.constraints import repair
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.pairs import correlations
 from zerosum.metrics.tables.sheet import Sheet, read_sheets
 

@@ -6,8 +6,8 @@ import math
 
 from zerosum.core.files import write_text
 from zerosum.core.randomness import permutation
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.store import TableStore
 from zerosum.metrics.callback import best_so_far, undisturbed
 from zerosum.metrics.tables.scores import evaluate_tables, quick_scores
 from zerosum.training.callback import Callback

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Name
-from zerosum.data.constraints import spelled
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.constraints import spelled
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.models import Inputs, boosted_trees
 from zerosum.metrics.tables.sheet import Sheet, read_sheets
 from zerosum.metrics.tables.utility import ROWS, class_probabilities

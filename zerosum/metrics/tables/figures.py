@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from zerosum.data.columns import Column, Numbers
-from zerosum.data.constraints import spelled
-from zerosum.data.numeric import UNITS, unit
+from zerosum.data.tables.columns import Column, Numbers
+from zerosum.data.tables.constraints import spelled
+from zerosum.data.tables.numeric import UNITS, unit
 from zerosum.metrics.tables.sheet import Sheet
 
 BINS = 24

@@ -16,8 +16,8 @@ import torch
 from zerosum.core.errors import BadOption
 from zerosum.core.randomness import derive
 from zerosum.core.settings import Auto
-from zerosum.data.columns import Column, Name
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Column, Name
+from zerosum.data.tables.encoding import TableEncoding
 from zerosum.training.accounting import Accountant, noise_for, usual_delta
 from zerosum.training.private import nearest_counts
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from zerosum.core.errors import BadOption
 from zerosum.core.randomness import derive
-from zerosum.data.columns import Name
+from zerosum.data.tables.columns import Name
 from zerosum.metrics.tables.detection import LEAST, detection_auc, detection_score
 from zerosum.metrics.tables.fairness import sheet_fairness
 from zerosum.metrics.tables.pairs import PairTrends, pair_trends

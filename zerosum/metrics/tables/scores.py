@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from zerosum.core.errors import BadFile, BadOption
-from zerosum.data.columns import Name
-from zerosum.data.frames import as_frame
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.frames import as_frame
 from zerosum.metrics.scores import json_safe, written
 from zerosum.metrics.tables import detection, figures, utility
 from zerosum.metrics.tables.baselines import GaussianCopula, IndependentColumns

@@ -11,11 +11,11 @@ import pandas as pd
 
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.randomness import derive
-from zerosum.data.cells import Plain, absent, plain
-from zerosum.data.columns import Categories, Column, Name, Numbers, steps
-from zerosum.data.frames import as_frame
-from zerosum.data.numeric import read
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.cells import Plain, absent, plain
+from zerosum.data.tables.columns import Categories, Column, Name, Numbers, steps
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.frames import as_frame
+from zerosum.data.tables.numeric import read
 
 
 @dataclass(frozen=True)

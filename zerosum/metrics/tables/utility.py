@@ -14,8 +14,8 @@ import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Name
-from zerosum.data.numeric import UNITS, unit
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.numeric import UNITS, unit
 from zerosum.metrics.tables.models import Inputs, boosted_trees, fit, linear_model
 from zerosum.metrics.tables.sheet import Sheet
 

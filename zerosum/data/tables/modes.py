@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from zerosum.core.errors import BadOption
-from zerosum.data.mixtures import fit_mixtures, reduce
 from zerosum.data.options import Scaling
+from zerosum.data.tables.mixtures import fit_mixtures, reduce
 
 KNOTS = 1001
 SPIKE = 0.05

@@ -19,9 +19,9 @@ import pytest
 from zerosum.core.errors import BadData, BadFile, BadOption, ZerosumError
 from zerosum.data import Data, load
 from zerosum.data.check import check
-from zerosum.data.dialect import Dialect, as_text, write_table
 from zerosum.data.options import Table
-from zerosum.data.table import read_table
+from zerosum.data.tables.dialect import Dialect, as_text, write_table
+from zerosum.data.tables.reading import read_table
 
 GOOD = "age,town,paid\n31,Bonn,1.50\n42,Köln,2.25\n,Bonn,10.00\n"
 

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.cells import Cells, Plain, absent, as_levels, plain, recognise
-from zerosum.data.columns import Categories, Column, Constant, Name, Numbers
-from zerosum.data.dates import FORMATS, date_format, parsing
-from zerosum.data.identifiers import Identifier, of_numbers, of_texts
-from zerosum.data.kinds import Kind, infer
-from zerosum.data.modes import Modes
-from zerosum.data.numeric import UNITS, read, unit
+from zerosum.data.tables.cells import Cells, Plain, absent, as_levels, plain, recognise
+from zerosum.data.tables.columns import Categories, Column, Constant, Name, Numbers
+from zerosum.data.tables.dates import FORMATS, date_format, parsing
+from zerosum.data.tables.identifiers import Identifier, of_numbers, of_texts
+from zerosum.data.tables.kinds import Kind, infer
+from zerosum.data.tables.modes import Modes
+from zerosum.data.tables.numeric import UNITS, read, unit
 
 CLOCK = (86_400, 3_600, 60, 1)
 """Seconds that points in time may be multiples of."""

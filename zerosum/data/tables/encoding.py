@@ -14,17 +14,17 @@ from torch import Tensor
 
 from zerosum.core import randomness, settings
 from zerosum.core.errors import BadData, BadFile, BadOption, ZerosumError
-from zerosum.data.cells import absent
-from zerosum.data.columns import Categories, Column, Name, Numbers
-from zerosum.data.constraints import Constraint, broken, check, repair
-from zerosum.data.describing import describe
-from zerosum.data.dialect import Dialect
-from zerosum.data.frames import as_frame, checked
-from zerosum.data.grammar import no_column, parse_constraint
-from zerosum.data.modes import Modes, fit_modes
 from zerosum.data.options import Scaling
-from zerosum.data.rows import Layout
 from zerosum.data.spec import Batch, Block, Spec
+from zerosum.data.tables.cells import absent
+from zerosum.data.tables.columns import Categories, Column, Name, Numbers
+from zerosum.data.tables.constraints import Constraint, broken, check, repair
+from zerosum.data.tables.describing import describe
+from zerosum.data.tables.dialect import Dialect
+from zerosum.data.tables.frames import as_frame, checked
+from zerosum.data.tables.grammar import no_column, parse_constraint
+from zerosum.data.tables.modes import Modes, fit_modes
+from zerosum.data.tables.rows import Layout
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TableEncoding:
             frame: a pandas or polars frame, or an Arrow table.
             kinds: column -> kind, where the kind is not to be found out; "datetime:%d/%m/%Y" tells a format, too.
             drop: columns to leave out.
-            constraints: what rows obey, in the grammar of `zerosum.data.grammar`.
+            constraints: what rows obey, in the grammar of `zerosum.data.tables.grammar`.
             target: the column that models are to predict.
             scaling: of numbers: mode-specific, to their range, or by rank.
             modes: Gaussians that a number's mixture starts with; it keeps those that it needs.

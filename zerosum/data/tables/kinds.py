@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadData
-from zerosum.data.cells import Cells, first
-from zerosum.data.dates import date_format
-from zerosum.data.identifiers import NAMED, UUID, of_texts
+from zerosum.data.tables.cells import Cells, first
+from zerosum.data.tables.dates import date_format
+from zerosum.data.tables.identifiers import NAMED, UUID, of_texts
 
 Kind = Literal[
     "continuous", "integer", "categorical", "ordinal", "boolean", "datetime", "identifier", "text", "constant"

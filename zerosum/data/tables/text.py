@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.dialect import Dialect
-from zerosum.data.frames import MOST_COLUMNS, refuse_repeated
+from zerosum.data.tables.dialect import Dialect
+from zerosum.data.tables.frames import MOST_COLUMNS, refuse_repeated
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>", "NaT")
 """Text that means that a cell is missing."""

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from zerosum.core.errors import BadData, BadOption
 from zerosum.core.extras import require
-from zerosum.data.dialect import Dialect
-from zerosum.data.frames import as_frame, checked, from_arrow
 from zerosum.data.options import Table
 from zerosum.data.sources import DATABASE, TEXT
-from zerosum.data.table_text import read_text
+from zerosum.data.tables.dialect import Dialect
+from zerosum.data.tables.frames import as_frame, checked, from_arrow
+from zerosum.data.tables.text import read_text
 
 
 @dataclass

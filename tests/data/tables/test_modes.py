@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 
 from zerosum.core.errors import BadOption
-from zerosum.data.mixtures import POINTS, reduce
-from zerosum.data.modes import Modes, draw_mode, fit_modes
+from zerosum.data.tables.mixtures import POINTS, reduce
+from zerosum.data.tables.modes import Modes, draw_mode, fit_modes
 
 DRAW = np.random.default_rng(0)
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.cells import absent
-from zerosum.data.columns import Column
-from zerosum.data.dates import FORMATS, date_format, parsing, spell
-from zerosum.data.describing import describe, rounding
-from zerosum.data.grammar import parse_condition, parse_constraint
-from zerosum.data.identifiers import different, of_numbers, of_texts
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.cells import absent
+from zerosum.data.tables.columns import Column
+from zerosum.data.tables.dates import FORMATS, date_format, parsing, spell
+from zerosum.data.tables.describing import describe, rounding
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.grammar import parse_condition, parse_constraint
+from zerosum.data.tables.identifiers import different, of_numbers, of_texts
 
 DRAW = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from zerosum.core.errors import BadData
-from zerosum.data.cells import absent
+from zerosum.data.tables.cells import absent
 
 MOST_COLUMNS = 5_000
 INTEGERS = {

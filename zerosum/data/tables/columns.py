@@ -10,11 +10,11 @@ import pandas as pd
 
 from zerosum.core.errors import BadData
 from zerosum.core.randomness import derive
-from zerosum.data.cells import Cells, Plain, absent, first, plain, take, typed
-from zerosum.data.identifiers import Identifier
-from zerosum.data.kinds import Kind
-from zerosum.data.modes import Modes
-from zerosum.data.numeric import read, write
+from zerosum.data.tables.cells import Cells, Plain, absent, first, plain, take, typed
+from zerosum.data.tables.identifiers import Identifier
+from zerosum.data.tables.kinds import Kind
+from zerosum.data.tables.modes import Modes
+from zerosum.data.tables.numeric import read, write
 
 Name = str | int
 """A column's name; pandas numbers columns that were given none."""

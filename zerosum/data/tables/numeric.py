@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from zerosum.data.cells import Cells, as_objects, dtype_from, is_object, take, typed
-from zerosum.data.dates import parsing, spell
+from zerosum.data.tables.cells import Cells, as_objects, dtype_from, is_object, take, typed
+from zerosum.data.tables.dates import parsing, spell
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""

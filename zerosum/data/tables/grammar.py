@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Name
-from zerosum.data.constraints import Condition, Constraint, Never, Operator, Order, Range, Sum, Unique
+from zerosum.data.tables.columns import Name
+from zerosum.data.tables.constraints import Condition, Constraint, Never, Operator, Order, Range, Sum, Unique
 
 MIRRORED: dict[str, Operator] = {"<=": ">=", ">=": "<=", "<": ">", ">": "<", "=": "=", "!=": "!="}
 OPERATORS = re.compile(r"(<=|>=|!=|==|<|>|=)")

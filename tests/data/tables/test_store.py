@@ -15,8 +15,8 @@ from zerosum.core.settings import from_json, to_json
 from zerosum.data import Data, Spec, load
 from zerosum.data.options import Table
 from zerosum.data.spec import Dataset, Store
-from zerosum.data.table_encoding import TableEncoding
-from zerosum.data.table_store import TableStore
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.store import TableStore
 
 
 def people(n: int = 500, seed: int = 0) -> pd.DataFrame:

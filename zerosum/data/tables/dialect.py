@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadFile, BadOption
-from zerosum.data.cells import absent
+from zerosum.data.tables.cells import absent
 
 WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".feather", ".arrow")
 """Endings of files that tables are written to."""

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.data.cells import Plain, absent, dtype_from, first, plain
-from zerosum.data.columns import Categories, Column, Name, Numbers
-from zerosum.data.numeric import read, unit, write
+from zerosum.data.tables.cells import Plain, absent, dtype_from, first, plain
+from zerosum.data.tables.columns import Categories, Column, Name, Numbers
+from zerosum.data.tables.numeric import read, unit, write
 
 Operator = Literal["<=", ">=", "<", ">", "=", "!="]
 COMPARE: dict[str, Any] = {

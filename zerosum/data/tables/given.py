@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from zerosum.core.errors import BadOption
-from zerosum.data.columns import Categories, Column, Name, Numbers
-from zerosum.data.constraints import Condition, bound, spelled
-from zerosum.data.grammar import no_column, parse_condition
-from zerosum.data.numeric import write
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.columns import Categories, Column, Name, Numbers
+from zerosum.data.tables.constraints import Condition, bound, spelled
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.grammar import no_column, parse_condition
+from zerosum.data.tables.numeric import write
 
 Wanted = dict[int, Tensor]
 """Choice j -> which of its categories it may be: bool (categories,), CPU."""

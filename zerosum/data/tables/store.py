@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from zerosum.core.errors import BadOption
-from zerosum.data.cells import recognise
 from zerosum.data.options import Data, Table
 from zerosum.data.report import Report
 from zerosum.data.spec import Batch, Dataset
-from zerosum.data.table import Rows, read_table
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.cells import recognise
+from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.reading import Rows, read_table
 
 
 class TableStore:

@@ -25,7 +25,7 @@ from zerosum.core.errors import BadData, BadFile, BadOption
 from zerosum.core.settings import from_json, to_json
 from zerosum.data.encodings import encoding_from_json
 from zerosum.data.spec import Spec
-from zerosum.data.table_encoding import TableEncoding
+from zerosum.data.tables.encoding import TableEncoding
 
 N = 60
 QUICK = settings(

@@ -1,0 +1,1 @@
+"""Tables: reading them, what their columns are, rows as vectors and back, and what rows obey."""
