@@ -31,6 +31,8 @@ from zerosum.metrics.scores import evaluate as score
 from zerosum.metrics.tables.callback import TableScoring
 from zerosum.metrics.tables.scores import TableScores, evaluate_tables
 from zerosum.report.callback import Reporting
+from zerosum.report.nearest import check as check_pictured
+from zerosum.report.nearest import write_nearest
 from zerosum.training import automatic, checkpoint, loop, memory, transfer
 from zerosum.training.arena import Arena, open_arena, requested
 from zerosum.training.augmentation import ADA, Augment
@@ -234,7 +236,7 @@ def import_weights(file: Path | str, system: str | None = None) -> TrainedGenera
 def evaluate(
     generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000,
     seed: int = 0, weights: Path | None = None, options: Data | None = None, per_class: bool = False,
-    fair: str | None = None, favourable: str | None = None,
+    fair: str | None = None, favourable: str | None = None, nearest: Path | None = None,
 ) -> Scores | TableScores:  # fmt: skip
     """Measure a generator (or the one of a run folder) against data, by default the data it was trained on.
 
@@ -248,6 +250,7 @@ def evaluate(
         options: how the data is read.
         per_class: images: also a score for each class.
         fair, favourable: tables: measure fairness to the groups of a column, in the label that they want.
+        nearest: images: where to write a picture of the samples that are most like a training image, each above it.
 
     Example:
         >>> print(zerosum.evaluate("runs/demo", n=2000).values["fd"])
@@ -265,10 +268,17 @@ def evaluate(
         raise BadOption("evaluate needs data to compare with: a path, a built-in name, or a Dataset.")
     dataset = data if isinstance(data, Dataset) else load_data(data, options or Data(resolution=_resolution(generator)))
     if isinstance(generator, TableGenerator):
+        if nearest is not None:
+            raise BadOption("--nearest is for images; of tables, the scores tell how near rows are to training rows.")
         return _table_scores(generator, dataset, n, seed, fair, favourable)
     if fair is not None or favourable is not None:
         raise BadOption("--fair and --favourable are for tables.")
-    return score(generator, dataset, features=features, n=n, seed=seed, weights=weights, per_class=per_class)
+    if nearest is not None:
+        check_pictured(generator, dataset)  # before minutes of measuring
+    scores = score(generator, dataset, features=features, n=n, seed=seed, weights=weights, per_class=per_class)
+    if nearest is not None:
+        write_nearest(nearest, generator, dataset, scores)
+    return scores
 
 
 def _table_scores(

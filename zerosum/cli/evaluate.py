@@ -18,6 +18,8 @@ class Options:
 
     Example: zerosum evaluate runs/dcgan-digits-20260101-1 --n 10000 --json
 
+    Example: zerosum evaluate runs/r3gan-scans-20260101-1 --nearest nearest.png
+
     Example: zerosum evaluate runs/ctgan-customers-20260101-1 --html report.html
     """
 
@@ -43,6 +45,8 @@ class Options:
     """Tables: also measure fairness to the groups of this column."""
     favourable: str | None = None
     """Tables: the value of the target column that people want, for --fair."""
+    nearest: Path | None = None
+    """Images: also write a picture here (.png) of the samples that are most like a training image, each above it."""
     html: Path | None = None
     """Tables: also write a page with plots here."""
     json: bool = False
@@ -61,7 +65,7 @@ def main(arguments: list[str]) -> int:
     scores = api.evaluate(
         options.run, options.source, features=options.features, n=options.n, seed=options.seed, weights=options.weights,
         options=options.data if options.data != Data() else None, per_class=options.per_class,
-        fair=options.fair, favourable=options.favourable,
+        fair=options.fair, favourable=options.favourable, nearest=options.nearest,
     )  # fmt: skip
     if options.html is not None:
         _page(options.html, scores, options.run.name)
