@@ -2,6 +2,7 @@
 with DiffAugment, several seeds.
 
     python -m benchmarks.little_data --minutes 60 --seeds 3
+    python -m benchmarks.little_data --samples 250000 --seeds 1
     python -m benchmarks.little_data --system stylegan2:laptop --ways none ada --minutes 240
 
 The generator that a training keeps (the best by its snapshots) is measured against the test images of the whole set,
@@ -38,6 +39,7 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10", help="mnist or cifar10")
     parser.add_argument("--images", type=int, default=5_000, help="training images")
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--samples", type=int, help="in place of minutes: samples shown to each, on any machine")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("-n", type=int, default=10_000, help="generated images to measure")
     parser.add_argument("--folder", type=Path, default=Path("runs/little-data"))
@@ -55,7 +57,8 @@ def main() -> None:
 def one(way: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     """Values, floor, protocol and verdict of one training; read from its folder where it is finished."""
     system, _, preset = given.system.partition(":")
-    folder = given.folder / f"{given.data}-{given.images}-{given.minutes:g}min-{system}{preset}-{way}-{seed}"
+    place = f"{given.data}-{given.images}-{budget(given)}-{system}{preset}-{way}-{seed}"
+    folder = given.folder / place.replace(" ", "-").replace(",", "")
     result = folder / "measured.json"
     if result.exists():
         return json.loads(result.read_text())
@@ -63,9 +66,12 @@ def one(way: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     if checkpoint.saved(folder):
         generator = zerosum.resume(folder, quiet=True)
     else:
+        run = Run(
+            folder=folder, seed=seed, samples=given.samples, minutes=None if given.samples else given.minutes
+        )  # fmt: skip
         generator = zerosum.train(
             system, data, config=discovery.load(system).PRESETS[preset] if preset else None,
-            options=Data(limit=given.images), run=Run(folder=folder, seed=seed, minutes=given.minutes),
+            options=Data(limit=given.images), run=run,
             features="classifier", augment=WORDS.get(way), quiet=True,
         )  # fmt: skip
     scores = zerosum.evaluate(generator, data, features="classifier", n=given.n, seed=seed)
@@ -77,6 +83,11 @@ def one(way: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
     print(way, seed, {name: round(value, 3) for name, value in found["values"].items()}, found["verdict"], flush=True)
     result.write_text(json.dumps(found, indent=2, default=str) + "\n")
     return found
+
+
+def budget(given: argparse.Namespace) -> str:
+    """How long a training is."""
+    return f"{given.samples:,} samples" if given.samples else f"{given.minutes:g} minutes"
 
 
 def told(folder: Path) -> dict[str, float]:
@@ -98,12 +109,13 @@ def row(way: str, results: list[dict[str, Any]], given: argparse.Namespace) -> d
     values = {name: [one["values"][name] for one in results] for name in results[0]["values"]}
     protocol = {key: value for key, value in results[0]["protocol"].items() if key not in ("seed", "versions")}
     command = f"python -m benchmarks.little_data --system {given.system} --data {given.data} --images {given.images}"
-    command += f" --minutes {given.minutes:g} --seeds {given.seeds}"
+    command += f" --samples {given.samples}" if given.samples else f" --minutes {given.minutes:g}"
+    command += f" --seeds {given.seeds}"
     return {
         "system": given.system if way == "none" else f"{given.system} --augment {way}",
         "data": f"{given.images:,} images of {given.data}", "command": command, "values": values,
         "floor": results[0]["floor"],
-        "protocol": {"budget": f"{given.minutes:g} minutes of training each", **protocol},
+        "protocol": {"budget": f"{budget(given)} of training each", **protocol},
         "note": "health: " + ", ".join(one["verdict"] for one in results),
     }  # fmt: skip
 
