@@ -33,7 +33,8 @@ class Pictures(Callback):
     """samples/<samples>.png at each snapshot, samples.gif at the end. Translators show `strips` of held-out sources.
 
     Args:
-        count: samples in a grid; a class-conditional generator fills one column a class.
+        count: samples in a grid; a class-conditional generator fills one column a class, or several side by side where
+            there are few classes, so that the grid is about square.
     """
 
     def __init__(self, count: int = 64):
@@ -50,9 +51,11 @@ class Pictures(Callback):
             save(picture, training.folder / "samples" / f"{training.samples:012d}.png")
             return
         if generator.conditional:
-            columns = min(generator.spec.classes, 16)
+            classes = min(generator.spec.classes, 16)
+            each = max(1, round(math.sqrt(self.count) / classes))
+            columns = classes * each
             count = columns * max(2, self.count // columns)
-            given = {"label": torch.arange(count).remainder(columns)}
+            given = {"label": torch.arange(count).remainder(columns) // each}
         if generator.spec.kind == "points":
             real = (
                 training.dataset.train.fetch(torch.arange(min(2500, len(training.dataset.train))))["image"]
