@@ -274,7 +274,7 @@ def evaluate(
     if fair is not None or favourable is not None:
         raise BadOption("--fair and --favourable are for tables.")
     if nearest is not None:
-        check_pictured(generator, dataset)  # before minutes of measuring
+        check_pictured(nearest, generator, dataset)  # before minutes of measuring
     scores = score(generator, dataset, features=features, n=n, seed=seed, weights=weights, per_class=per_class)
     if nearest is not None:
         write_nearest(nearest, generator, dataset, scores)

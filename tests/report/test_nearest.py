@@ -53,4 +53,6 @@ def test_points_have_no_picture(tmp_path: Path) -> None:
     generator: Any = Copier(torch.zeros(2, 2))
     with pytest.raises(BadOption, match="--nearest is for generators of images"):
         write_nearest(tmp_path / "nearest.png", generator, dataset, Scores({}, {}, {}, {}))
-    assert not (tmp_path / "nearest.png").exists()
+    with pytest.raises(BadOption, match="a name that ends in .png"):
+        write_nearest(tmp_path / "nearest.jpg", generator, dataset, Scores({}, {}, {}, {}))
+    assert not list(tmp_path.iterdir())

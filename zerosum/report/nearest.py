@@ -33,7 +33,7 @@ def write_nearest(path: Path, generator: TrainedGenerator, dataset: Dataset, sco
     Raises:
         BadOption: see `check`.
     """
-    check(generator, dataset)
+    check(path, generator, dataset)
     suspects, sources = scores.details["suspects"], scores.details["sources"]
     made = dict(zip(suspects, samples_at(generator, suspects, scores.protocol), strict=True))
     rows: list[list[Image.Image]] = []
@@ -50,8 +50,10 @@ def write_nearest(path: Path, generator: TrainedGenerator, dataset: Dataset, sco
     save(strip(rows, names=names), path)
 
 
-def check(generator: TrainedGenerator, dataset: Dataset) -> None:
-    """Raise BadOption where samples are no images, or made from images."""
+def check(path: Path, generator: TrainedGenerator, dataset: Dataset) -> None:
+    """Raise BadOption where samples are no images, or made from images, or the picture is to be of another format."""
+    if path.suffix.lower() != ".png":
+        raise BadOption(f"--nearest {path}: the picture is a PNG; give a name that ends in .png.")
     if dataset.spec.kind != "image" or isinstance(generator, Translator):
         raise BadOption(f"--nearest is for generators of images from noise, and this one is not ({dataset.spec.kind}).")
 
