@@ -167,6 +167,15 @@ def test_other_scales(name: str, scale: int) -> None:
     assert made.shape == (21 * scale, 37 * scale, 1)
 
 
+def test_a_compact_generator_learns_and_is_small() -> None:
+    game = small("real_esrgan", compact=2, pixel_rounds=60, rounds=3, sharpen=False, ema_half_life=None)
+    assert len(game.G.convs) == 4
+    play(game, Memory(edges()), game.total_rounds)
+    translator = game.trained().ask(Memory(edges()))
+    [made] = translator.tensors(64)
+    assert psnr(made, edges()[:64]) > psnr(enlarge(translator.sources(0, 64), 4), edges()[:64])
+
+
 def test_relativistic_losses_of_a_discriminator_that_cannot_tell() -> None:
     game = small("esrgan")
     game.D.head.weight.data.zero_()

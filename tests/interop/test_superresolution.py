@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import zerosum
 from tests.interop.files import difference, randomised, saved, written
-from zerosum.core.errors import BadFile
+from zerosum.core.errors import BadFile, BadOption
 from zerosum.interop import read_weights
 from zerosum.networks.rrdb import RRDBNet
 from zerosum.training.translator import Translator
@@ -152,10 +152,76 @@ def test_what_cannot_be_enlarged_alike(tmp_path: Path) -> None:
 
 def test_networks_beside_the_generators(tmp_path: Path) -> None:
     spectral = {"conv0.weight": torch.zeros(8, 3, 3, 3), "conv1.weight_orig": torch.zeros(16, 8, 4, 4)}
-    small = {"body.0.weight": torch.zeros(8, 3, 3, 3), "body.1.weight": torch.zeros(8), "body.2.weight": torch.zeros(8)}
+    small = {"body.0.weight": torch.zeros(8, 3, 3, 3), "body.2.weight": torch.zeros(48, 8, 3, 3)}
     strided = {"conv0_0.weight": torch.zeros(8, 3, 3, 3), "bn0_1.weight": torch.zeros(8)}
     for tensors, reason in (
-        (spectral, "the discriminator of Real-ESRGAN"), (small, "SRVGGNetCompact"), (strided, "of ESRGAN"),
+        (spectral, "the discriminator of Real-ESRGAN"), (small, "small networks have PReLU"), (strided, "of ESRGAN"),
     ):  # fmt: skip
         with pytest.raises(BadFile, match=f"holds no generator, which alone can be imported, but .*{reason}"):
             read_weights(written(tmp_path, saved({"params": tensors})))
+
+
+def compact(channels: int = 3, scale: int = 4, layers: int = 2, features: int = 8) -> nn.Sequential:
+    """The trunk of Real-ESRGAN's small network, as its authors number the layers."""
+    torch.manual_seed(0)
+    made: list[nn.Module] = [nn.Conv2d(channels, features, 3, 1, 1), nn.PReLU(features)]
+    for _ in range(layers):
+        made += [nn.Conv2d(features, features, 3, 1, 1), nn.PReLU(features)]
+    network = nn.Sequential(*made, nn.Conv2d(features, channels * scale**2, 3, 1, 1))
+    for module in network.modules():
+        if isinstance(module, nn.PReLU):
+            nn.init.uniform_(module.weight, -0.5, 0.5)
+    randomised(network)
+    return network
+
+
+class Repeated(nn.Module):
+    """Every pixel repeated, and the trunk's, put in their places, added."""
+
+    def __init__(self, trunk: nn.Sequential, scale: int):
+        super().__init__()
+        self.trunk, self.scale = trunk, scale
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        base = x.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+        return nn.PixelShuffle(self.scale)(self.trunk(x)) + base
+
+
+@pytest.mark.parametrize(("channels", "scale", "layers"), [(3, 4, 2), (3, 2, 1), (1, 3, 0), (3, 1, 12)])
+def test_small_networks(channels: int, scale: int, layers: int, tmp_path: Path) -> None:
+    trunk = compact(channels, scale, layers)
+    wanted = Repeated(trunk, scale)
+    tensors = {f"body.{name}": value for name, value in trunk.state_dict().items()}
+    for system, content in (
+        (None, saved({"params": tensors})), ("real_esrgan", saved(tensors, legacy=True)),
+        (None, to_safetensors(tensors)),
+        (None, saved({"params": {n: torch.zeros_like(v) for n, v in tensors.items()}, "params_ema": tensors})),
+        (None, saved({f"module.{name}": value for name, value in tensors.items()})),
+    ):  # fmt: skip
+        found = read_weights(written(tmp_path, content, "small.pth"), system)
+        assert found.facts["system"] == "real_esrgan" and "SRVGGNetCompact" in found.facts["source"]["layout"]
+        assert found.facts["config"]["compact"] == layers and found.facts["config"]["scale"] == scale
+        source = torch.rand(2, channels, 13, 18, generator=torch.Generator().manual_seed(2)) * 2 - 1
+        assert difference(found(torch.zeros(2, 0), {"source": source}), 2 * wanted((source + 1) / 2) - 1) < 1e-4
+    found.save(tmp_path / "folder")
+    assert zerosum.load(tmp_path / "folder").network.state_dict().keys() == found.network.state_dict().keys()
+    with pytest.raises(BadOption, match="looks like real_esrgan"):
+        read_weights(written(tmp_path, saved(tensors)), "esrgan")
+
+
+def test_what_a_small_network_cannot_be(tmp_path: Path) -> None:
+    tensors = {f"body.{name}": value for name, value in compact().state_dict().items()}
+    for change, reason in (
+        ({"body.6.weight": torch.zeros(20, 8, 3, 3), "body.6.bias": torch.zeros(20)}, "20 channels, no square times"),
+        ({"body.3.weight": torch.zeros(1)}, r"activations.1.weight has the shape \(1,\)"),
+        ({"body.2.weight": None}, "convs.1.weight is missing"), ({"tail.weight": torch.zeros(3)}, "nothing that does"),
+        ({"body.6.weight": None, "body.6.bias": None}, "no SRVGGNetCompact"),
+        ({"body.0.bias": torch.full((8,), math.inf)}, "not finite"),
+        ({"body.900.weight": torch.zeros(48, 8, 3, 3)}, "is missing"),
+    ):  # fmt: skip
+        changed = {name: value for name, value in (tensors | change).items() if value is not None}
+        with pytest.raises(BadFile, match=reason):
+            read_weights(written(tmp_path, saved(changed)))
+    wide = {f"body.{name}": value for name, value in compact(channels=2).state_dict().items()}
+    with pytest.raises(BadFile, match="images of 2 channels"):
+        read_weights(written(tmp_path, saved(wide)))

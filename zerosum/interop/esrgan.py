@@ -79,15 +79,13 @@ def likely(network: Network) -> bool:
 
 
 def other(networks: Network) -> str | None:
-    """The discriminators of both programs, and Real-ESRGAN's small networks."""
+    """The discriminators of both programs, and small networks whose activations are not Real-ESRGAN's."""
     if networks.under(r"conv0\.weight") and networks.under(r"conv1\.weight_orig"):
         return "the discriminator of Real-ESRGAN"
     if networks.under(r"conv0_0\.weight") and networks.under(r"bn0_1\.weight"):
         return "the discriminator of ESRGAN"
-    first = networks.under(r"body\.0\.weight")
-    second = first and first.arrays.get("body.1.weight")
-    if second and len(second.shape) == 1:
-        return "a small network of Real-ESRGAN's (SRVGGNetCompact), which zerosum does not have"
+    if (first := networks.under(r"body\.0\.weight")) and "body.2.weight" in first.arrays:
+        return "a row of convolutions whose activations it does not tell: Real-ESRGAN's small networks have PReLU"
     return None
 
 
@@ -103,9 +101,14 @@ def enlarger(network: Network) -> Enlarger:
     arguments = rrdb.reference_arguments(stored)
     tensors = renamed(stored, rrdb.reference_names(stored).get)
     fits(lambda: rrdb.RRDBNet(**arguments), tensors)
-    if arguments["channels"] not in (1, 3):
-        raise BadFile(
-            f"it enlarges images of {arguments['channels']} channels; zerosum's have 1 or 3, and an alpha channel is "
-            "enlarged beside them"
-        )
+    colours(arguments["channels"])
     return Enlarger(tensors=tensors, **arguments)
+
+
+def colours(channels: int) -> None:
+    """Check what the images have. Raises BadFile where it is neither grey nor colour."""
+    if channels not in (1, 3):
+        raise BadFile(
+            f"it enlarges images of {channels} channels; zerosum's have 1 or 3, and an alpha channel is enlarged "
+            "beside them"
+        )

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadFile, BadOption
-from zerosum.networks.translator import to_multiple, unwrapped
+from zerosum.networks.translator import Signed, to_multiple, unwrapped
 
 SLOPE = 0.2
 RESIDUAL = 0.2
@@ -102,6 +102,10 @@ class RRDBNet(nn.Module):
             y = F.leaky_relu(conv(F.interpolate(y, scale_factor=2)), SLOPE, inplace=True)
         y = self.image(F.leaky_relu(self.fine(y), SLOPE, inplace=True))
         return y[:, :, : x.shape[2] * self.scale, : x.shape[3] * self.scale]
+
+
+class SignedRRDBNet(Signed, RRDBNet):
+    """The same on images in [-1, 1]; the authors' networks work on values from 0 to 1."""
 
 
 class ResidualBlock(nn.Module):

@@ -109,6 +109,15 @@ def with_latent(x: Tensor, z: Tensor | None) -> Tensor:
     return torch.cat([x.permute(0, 2, 3, 1), planes], 3).permute(0, 3, 1, 2)
 
 
+class Signed(nn.Module):
+    """A base of networks to put before one that works on values from 0 to 1: the same on images in [-1, 1]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) to images in [-1, 1]."""
+        made: Tensor = super().forward((x + 1) / 2)
+        return 2 * made - 1
+
+
 def channels_of(source: tuple[int, int, int], shape: tuple[int, int, int]) -> tuple[int, int]:
     """Channels of what a translator is given and of what it makes.
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from zerosum.data.spec import Batch
-from zerosum.networks.rrdb import RRDBNet
+from zerosum.networks.rrdb import SignedRRDBNet
 from zerosum.networks.srdiscriminator import VGG
 from zerosum.objectives import perceptual
 from zerosum.objectives.adversarial import logistic_d
@@ -93,14 +93,6 @@ PIXEL_FALLS, GAME_FALLS = (1 / 5, 2 / 5, 3 / 5, 4 / 5), (1 / 8, 1 / 4, 1 / 2, 3 
 """Shares of the two phases after which the learning rate is halved (section 4.1)."""
 
 
-class Unit(RRDBNet):
-    """RRDBNet from images in [-1, 1] to such; as the authors' networks, it works on values from 0 to 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, scale h, scale w)."""
-        return 2 * super().forward((x + 1) / 2) - 1
-
-
 class Blend(nn.Module):
     """Two networks as one whose weights lie between theirs: network interpolation (equation 4).
 
@@ -136,7 +128,7 @@ class ESRGAN(SuperResolution):
         """Networks, features and players."""
         config, shape = self.config, self.prepared("esrgan")
         width, blocks, growth = config.width, config.blocks, config.growth
-        self.G = Unit(
+        self.G = SignedRRDBNet(
             shape[0], scale=config.scale, features=width, blocks=blocks, growth=growth, unshuffle=config.unshuffle
         )
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate)

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zerosum.data.spec import Batch
-from zerosum.networks.rrdb import RRDBNet
+from zerosum.networks.compact import SignedCompact
+from zerosum.networks.rrdb import SignedRRDBNet
 from zerosum.networks.srdiscriminator import UNet
 from zerosum.objectives import perceptual
 from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
@@ -53,6 +54,9 @@ class Config:
     """Residual-in-residual dense blocks of the generator (section 3.4: as in ESRGAN)."""
     growth: int = 32
     """Channels that each convolution of a dense block adds (the authors' code)."""
+    compact: int | None = None
+    """Convolutions between the first and the last one of a small, fast G, `width` channels each (the authors' code: 32
+    for photos, 16 for videos); None: RRDBNet."""
     discriminator_width: int = 64
     """Channels of the discriminator's finest layers (the authors' code)."""
     unshuffle: int | None = None
@@ -84,15 +88,8 @@ PRESETS = {
     "laptop-pixel": Config(     0,       10_000,     8,     4,   128,    32,      4,     16,            16, pixel_lr=1e-3),
     "x2":           Config(scale=2),
     "restore":      Config(scale=1),
+    "compact":      Config(compact=32),
 }  # fmt: skip
-
-
-class Unit(RRDBNet):
-    """RRDBNet from images in [-1, 1] to such; as the authors' networks, it works on values from 0 to 1."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, scale h, scale w)."""
-        return 2 * super().forward((x + 1) / 2) - 1
 
 
 class RealESRGAN(SuperResolution):
@@ -105,15 +102,22 @@ class RealESRGAN(SuperResolution):
     def build(self) -> None:
         """Networks, features and players."""
         config, (channels, _, _) = self.config, self.prepared("real_esrgan")
-        width, blocks, growth = config.width, config.blocks, config.growth
-        self.G = Unit(
-            channels, scale=config.scale, features=width, blocks=blocks, growth=growth, unshuffle=config.unshuffle
-        )
+        self.G = self.network(channels)
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=config.ema_half_life)
         if config.rounds:
             self.D = UNet(channels, width=config.discriminator_width)
             self.discriminator = Player(self.D, optimizer=config.adam)
             self.perceiving(channels)
+
+    def network(self, channels: int) -> nn.Module:
+        """G, large or compact."""
+        config = self.config
+        if config.compact is not None:
+            return SignedCompact(channels, scale=config.scale, features=config.width, layers=config.compact)
+        return SignedRRDBNet(
+            channels, scale=config.scale, features=config.width, blocks=config.blocks, growth=config.growth,
+            unshuffle=config.unshuffle,
+        )  # fmt: skip
 
     def rate(self, progress: float) -> float:
         """Factor on the learning rate: of the pixel phase, then 1."""
