@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadData, BadOption
-from zerosum.objectives import degradations
 from zerosum.objectives.degradations import (
     BLUR_DRAWS,
     HOLE_DRAWS,
@@ -26,20 +25,20 @@ from zerosum.objectives.degradations import (
     Round,
     bicubic,
     blurred,
-    bump,
+    compression,
     enlarge,
     filtered,
-    gaussian,
     grey,
     holed,
     jpeg,
-    motion,
-    plateau,
     real_world,
     resized,
-    shot_noise,
-    sinc,
+    second_order,
 )
+from zerosum.objectives.degradations.blurring import bump, gaussian, motion, offsets, plateau, sinc
+from zerosum.objectives.degradations.draws import chosen
+from zerosum.objectives.degradations.resizing import area, linear, smooth_cubic
+from zerosum.objectives.degradations.second_order import METHODS, SIZES, shot_noise
 
 QUIET = Round(blur=0.0, resize=(0.0, 0.0, 1.0), gaussian=1.0, noise=(0.0, 0.0), jpeg=(100.0, 100.0))
 
@@ -96,16 +95,16 @@ def test_borders_are_mirrored_as_by_matlab() -> None:
 
 def test_other_methods_are_torchs() -> None:
     image = noise(2, 3, 12, 20)
-    torch.testing.assert_close(resized(image, 4, 10, degradations.area), F.avg_pool2d(image, (3, 2)))
+    torch.testing.assert_close(resized(image, 4, 10, area), F.avg_pool2d(image, (3, 2)))
     larger = F.interpolate(image, (31, 50), mode="bilinear", align_corners=False)
-    torch.testing.assert_close(resized(image, 31, 50, degradations.linear), larger, atol=1e-5, rtol=0)
+    torch.testing.assert_close(resized(image, 31, 50, linear), larger, atol=1e-5, rtol=0)
     smaller = F.interpolate(image, (7, 9), mode="bicubic", align_corners=False, antialias=True)
     torch.testing.assert_close(resized(image, 7, 9, mirror=False), smaller, atol=1e-5, rtol=0)
 
 
 def test_flat_images_stay_flat_whatever_the_size() -> None:
     flat = torch.full((1, 1, 5, 7), 0.3)
-    for kernel in (*degradations.METHODS, degradations.smooth_cubic):
+    for kernel in (*METHODS, smooth_cubic):
         for size in (1, 2, 7, 19):
             torch.testing.assert_close(resized(flat, size, size, kernel), torch.full((1, 1, size, size), 0.3))
 
@@ -159,7 +158,7 @@ def test_kernels_larger_than_the_image_are_no_trouble(size: int) -> None:
 
 def test_gaussians_have_their_standard_deviations() -> None:
     kernel = bump(41, (3.0, 1.5), math.pi / 6, gaussian)
-    y, x = degradations._offsets(41)
+    y, x = offsets(41)
     found = torch.stack([torch.stack([(kernel * a * b).sum() for a in (x, y)]) for b in (x, y)])
     turn = torch.tensor([[math.cos(math.pi / 6), -0.5], [0.5, math.cos(math.pi / 6)]], dtype=torch.float64)
     torch.testing.assert_close(
@@ -184,7 +183,7 @@ def test_a_sinc_lets_low_frequencies_through_and_stops_high_ones() -> None:
 
 
 def test_motion_is_as_long_as_asked() -> None:
-    y, x = degradations._offsets(31)
+    y, x = offsets(31)
     straight = motion(31, 20, 0.0, 0.0)
     assert straight.sum().item() == pytest.approx(1)
     assert (straight * x).sum().item() == pytest.approx(0, abs=1e-9)
@@ -249,8 +248,8 @@ def test_tables_are_pillows(quality: int) -> None:
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
     theirs = Image.open(file).quantization  # type: ignore[attr-defined]
-    tables = degradations._jpeg_constants(torch.device("cpu"))[1]
-    found = degradations._scaled(tables, torch.tensor([float(quality)]))
+    tables = compression._jpeg_constants(torch.device("cpu"))[1]
+    found = compression._scaled(tables, torch.tensor([float(quality)]))
     assert found.flatten(1).int().tolist() == [theirs[0], theirs[1]]
 
 
@@ -335,7 +334,7 @@ def test_the_last_sinc_rings() -> None:
 def test_noise_is_as_strong_as_asked(poisson: bool, in_grey: bool) -> None:
     ramp = (torch.arange(256) / 127.5 - 1).repeat(1, 3, 256, 1)
     settings = Round(gaussian=0.0 if poisson else 1.0, noise=(10.0, 10.0), poisson=(0.5, 0.5), grey=float(in_grey))
-    found = degradations._noisy(ramp, [0.5] * 4, settings) - ramp
+    found = second_order._noisy(ramp, [0.5] * 4, settings) - ramp
     middle = found[:, :, :, 64:192] * 127.5
     expected = 0.5 * torch.arange(64, 192).float().mul(255 / 256 * 1.0).sqrt() if poisson else torch.full((128,), 10.0)
     torch.testing.assert_close(middle.std(dim=2).mean(dim=(0, 1)), expected, rtol=0.15, atol=0)
@@ -355,10 +354,10 @@ def test_shot_noise_is_poisson() -> None:
 
 
 def test_kinds_are_chosen_as_often_as_the_settings_say() -> None:
-    counts = Counter(degradations._chosen(u, (0.2, 0.7, 0.1)) for u in uniform(1, 5000)[0].tolist())
+    counts = Counter(chosen(u, (0.2, 0.7, 0.1)) for u in uniform(1, 5000)[0].tolist())
     assert [counts[i] / 5000 for i in range(3)] == pytest.approx([0.2, 0.7, 0.1], abs=0.02)
-    assert degradations._chosen(0.0, (0.0, 1.0)) == 1
-    kernels = [degradations._kernel(row, Round(sinc=0.2)) for row in uniform(1000, 9).tolist()]
+    assert chosen(0.0, (0.0, 1.0)) == 1
+    kernels = [second_order._kernel(row, Round(sinc=0.2)) for row in uniform(1000, 9).tolist()]
     assert all(kernel.sum().item() == pytest.approx(1) for kernel in kernels)
     assert sum(kernel.min().item() < -1e-6 for kernel in kernels) / 1000 == pytest.approx(0.2, abs=0.04)
-    assert {len(kernel) for kernel in kernels} == set(degradations.SIZES)
+    assert {len(kernel) for kernel in kernels} == set(SIZES)
