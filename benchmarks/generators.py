@@ -1,16 +1,19 @@
 """Training images a second, seconds for a thousand images and peak memory of the strongest generators at several sizes.
 
     python -m benchmarks.generators --systems stylegan2 r3gan --sizes 32 64 128 256
+    python -m benchmarks.generators --large
 
 Networks of the preset `laptop` (r3gan at 32 px: widths 128, 128, 64, 64), batch 16. Beside the library's round the
 plain loop a user would write: the same networks in fp32, D's and G's steps apart, default Adam, `.item()` logging.
-Also images a second that the trained generator makes.
+Also images a second that the trained generator makes. --large: one round of stylegan2 with the paper's networks at
+1024 px, batch 4 by micro-batches of 1, with its peak memory, and seconds for an image.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import statistics
 import subprocess
 import sys
@@ -113,6 +116,32 @@ def sampling(system: str, size: int) -> Timed:
 
 
 KINDS: dict[str, Callable[[str, int], Timed]] = {"plain": plain, "zerosum": library, "sampling": sampling}
+LARGE, LARGE_BATCH = 1024, 4
+
+
+def large(seconds: float) -> None:
+    """A round and some images of the paper's networks at 1024 px, in this process; prints what it took."""
+    randomness.reseed(0)
+    config: Any = dataclasses.replace(discovery.load("stylegan2").PRESETS["paper"], batch_size=LARGE_BATCH)  # type: ignore[type-var]
+    arena = open_arena("auto", micro_batch=1)
+    game = discovery.game_class("stylegan2")(config, Spec((3, LARGE, LARGE))).seat(arena).train()
+    batch = arena.place({"image": torch.rand(LARGE_BATCH, 3, LARGE, LARGE) * 2 - 1})
+    draw = randomness.generator(arena.device, 0)
+    batch |= {name: latent.draw(LARGE_BATCH, draw) for name, latent in game.noise().items()}
+    began = time.perf_counter()
+    game.round(iter([batch]))
+    game.rounds += 1
+    round_took = time.perf_counter() - began
+    memory = own_peak()
+    generator, took = game.trained(), []
+    z = torch.randn(1, generator.latent.size)
+    began = time.perf_counter()
+    while len(took) < 4 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        with torch.no_grad():
+            generator(z)
+        took.append(time.perf_counter() - start)
+    print(json.dumps({"s per round": round_took, "peak MiB": memory, "s per image": took[1:]}))
 
 
 def timed(step: Callable[[], None], seconds: float, cycle: int) -> float:
@@ -134,8 +163,15 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=[32, 64, 128, 256])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
-    parser.add_argument("--only", choices=list(KINDS), help="one of them once, for its peak memory")
+    parser.add_argument("--large", action="store_true", help="one round at 1024 px instead")
+    parser.add_argument("--only", choices=[*KINDS, "large"], help="one of them once, for its peak memory")
     options = parser.parse_args()
+    if options.large:
+        keep("generators-large", [measure_large(options)])
+        return
+    if options.only == "large":
+        large(options.seconds)
+        return
     if options.only:
         KINDS[options.only](options.systems[0], options.sizes[0])(options.seconds)
         print(own_peak())
@@ -145,6 +181,22 @@ def main() -> None:
         for size in options.sizes:
             rows += measure(system, size, options)
             keep("generators", rows)
+
+
+def measure_large(options: argparse.Namespace) -> dict[str, Any]:
+    """The row of 1024 px, of a process that does nothing else."""
+    command = [sys.executable, "-m", "benchmarks.generators", "--only", "large", "--seconds", str(options.seconds)]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    print(found, flush=True)
+    return {
+        "system": "stylegan2", "data": f"speed at {LARGE} px", "command": "python -m benchmarks.generators --large",
+        "values": {
+            "s per round": [found["s per round"]], "s per image": found["s per image"],
+            "peak MiB": [found["peak MiB"]],
+        },
+        "protocol": {"batch": LARGE_BATCH, "micro-batch": 1, "preset": "paper"},
+        "note": "the first round, which has all regularisers",
+    }  # fmt: skip
 
 
 def measure(system: str, size: int, options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
     python -m benchmarks.systems --minutes 1 --seeds 3
     python -m benchmarks.systems --data cifar10 --minutes 60 --systems dcgan sngan,conditional r3gan:laptop,conditional
+    python -m benchmarks.systems --data cifar10 --minutes 5 --systems r3gan:laptop,conditional,lazy=4
 
 A training is as long as the minutes allow at the speed that a system reaches in its first half minute, on a quiet
 machine (kept in --folder, as pace.json): schedules run their whole length, and whatever else the machine does meanwhile
@@ -34,7 +35,9 @@ SCORES = ("fd", "precision", "recall", "density", "coverage", "missing_classes",
 def main() -> None:
     """Train and measure, system by system; results are kept after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--systems", nargs="+", default=list(discovery.systems()), help="system[:preset][,conditional]")
+    parser.add_argument(
+        "--systems", nargs="+", default=list(discovery.systems()), help="system[:preset][,conditional][,setting=value]"
+    )
     parser.add_argument("--data", default="digits", help="digits, mnist or cifar10")
     parser.add_argument("--resolution", default=None, help="of the images")
     parser.add_argument("--minutes", type=float, default=1.0)
@@ -60,11 +63,14 @@ def main() -> None:
 
 
 def configured(name: str) -> tuple[str, Any]:
-    """A system's name and config: of the preset after the colon, and given the label where it says conditional."""
-    named, _, word = name.partition(",")
+    """A system's name and config: of the preset after the colon, changed by what follows, such as lazy=4; a word alone
+    stands for word=true.
+    """
+    named, *words = name.split(",")
     system, _, preset = named.partition(":")
     config = discovery.load(system).PRESETS[preset] if preset else discovery.game_class(system).Config()
-    return system, replace(config, conditional=True) if word == "conditional" else config
+    changes = {key: json.loads(value or "true") for key, _, value in (word.partition("=") for word in words)}
+    return system, replace(config, **changes)
 
 
 def pace(name: str, data: str, given: argparse.Namespace) -> float:
