@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.common import keep
+from benchmarks.common import RESULTS, keep
 from benchmarks.throughput import own_peak
 from zerosum.core import discovery, randomness
 from zerosum.data.spec import Spec
@@ -176,10 +176,13 @@ def main() -> None:
         KINDS[options.only](options.systems[0], options.sizes[0])(options.seconds)
         print(own_peak())
         return
-    rows = []
+    path = RESULTS / "generators.json"
+    rows = json.loads(path.read_text()) if path.exists() else []
     for system in options.systems:
         for size in options.sizes:
-            rows += measure(system, size, options)
+            found = measure(system, size, options)
+            names = {row["system"] for row in found}
+            rows = [row for row in rows if row["system"] not in names or row["data"] != found[0]["data"]] + found
             keep("generators", rows)
 
 
