@@ -59,7 +59,10 @@ def main() -> None:
 
 def common(generator: TrainedGenerator, given: argparse.Namespace) -> dict[str, Any]:
     """What all rows share."""
-    facts, options = generator.facts, f"--steps {given.steps} --samples {given.samples} --seed {given.seed}"
+    facts, options = (
+        generator.facts,
+        " ".join(f"--{name} {vars(given)[name]}" for name in ("steps", "samples", "scored", "passes", "seed")),
+    )
     return {
         "data": "editing faces",
         "command": f"python -m benchmarks.editing RUN {options}",
