@@ -59,10 +59,8 @@ def main() -> None:
 
 def common(generator: TrainedGenerator, given: argparse.Namespace) -> dict[str, Any]:
     """What all rows share."""
-    facts, options = (
-        generator.facts,
-        " ".join(f"--{name} {vars(given)[name]}" for name in ("steps", "samples", "scored", "passes", "seed")),
-    )
+    facts, told = generator.facts, ("steps", "samples", "scored", "passes", "seed")
+    options = " ".join(f"--{name} {vars(given)[name]}" for name in told)
     return {
         "data": "editing faces",
         "command": f"python -m benchmarks.editing RUN {options}",

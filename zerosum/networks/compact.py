@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadFile, BadOption
-from zerosum.networks.translator import Signed, unwrapped
+from zerosum.networks.translator import Signed
 
 
 class Compact(nn.Module):
@@ -66,22 +66,19 @@ def reference_names(tensors: Mapping[str, Tensor]) -> dict[str, str | None]:
         kinds = ("convs", "activations")
         return f"{kinds[int(match[1]) % 2]}.{int(match[1]) // 2}.{match[2]}" if match else None
 
-    return {name: rename(name.removeprefix("module.")) for name in tensors}
+    return {name: rename(name) for name in tensors}
 
 
 def reference_arguments(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The arguments of `Compact` for the authors' state dict, told by names and shapes alone.
 
     Raises:
-        BadFile: it is another network's, or it has activations that the file does not tell.
+        BadFile: it is another network's.
     """
-    plain = unwrapped(tensors)
-    numbers = sorted(int(match[1]) for name in plain if (match := LAYER.fullmatch(name)))
-    first, last = plain.get("body.0.weight"), plain.get(f"body.{numbers[-1]}.weight") if numbers else None
+    numbers = sorted(int(match[1]) for name in tensors if (match := LAYER.fullmatch(name)))
+    first, last = tensors.get("body.0.weight"), tensors.get(f"body.{numbers[-1]}.weight") if numbers else None
     if first is None or last is None or first.ndim != 4 or last.ndim != 4 or numbers[-1] % 2:
         raise BadFile("it is no SRVGGNetCompact, whose first and last layers, body.0 and body.<n>, are convolutions")
-    if "body.1.weight" not in plain:
-        raise BadFile("its activations have no weights, so they are not PReLU, and the file does not tell them")
     channels = first.shape[1]
     scale = math.isqrt(last.shape[0] // channels)
     if scale**2 * channels != last.shape[0]:
