@@ -61,8 +61,8 @@ def video(
     return path
 
 
-def seen(path: Path) -> tuple[list[np.ndarray], list[Fraction], Any]:
-    """All frames, their times, and the stream."""
+def seen(path: Path) -> tuple[list[np.ndarray], list[Fraction], Fraction, int]:
+    """All frames, their times, the rate and the colour space: read while the file is open, whose memory they are."""
     av = pytest.importorskip("av")
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -71,7 +71,7 @@ def seen(path: Path) -> tuple[list[np.ndarray], list[Fraction], Any]:
         known = [None if one.colorspace == 2 else one.colorspace for one in frames]
         shown = [one.reformat(format="rgb24", src_colorspace=space, dst_colorspace=2)
                  for one, space in zip(frames, known, strict=True)]  # fmt: skip
-        return [one.to_ndarray() for one in shown], times, stream
+        return [one.to_ndarray() for one in shown], times, stream.average_rate, stream.codec_context.colorspace
 
 
 def packets(path: Path, kind: str = "video") -> list[Any]:
@@ -92,11 +92,11 @@ def close(one: np.ndarray, other: np.ndarray) -> bool:
 def test_frames_are_changed_and_keep_their_times(tmp_path: Path, ending: str) -> None:
     source, told = video(tmp_path / "in.mp4"), list[tuple[int, int | None]]()
     lost = rewrite(source, tmp_path / "new" / f"out{ending}", lambda f: 255 - f, lambda n, of: told.append((n, of)))
-    frames, times, stream = seen(tmp_path / "new" / f"out{ending}")
+    frames, times, rate, _ = seen(tmp_path / "new" / f"out{ending}")
     assert len(frames) == 12 and all(close(made, 255 - frame(index)) for index, made in enumerate(frames))
     assert [int(made[8, 8, 0]) for made in frames] == pytest.approx([235 - 10 * index for index in range(12)], abs=4)
     gaps = np.diff([float(time) for time in times])
-    assert np.allclose(gaps, 1001 / 30000, atol=1e-3) and stream.average_rate == NTSC
+    assert np.allclose(gaps, 1001 / 30000, atol=1e-3) and rate == NTSC
     assert told == [(n, 12) for n in range(1, 13)] and frame_count(source) == 12
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"out{ending}"]
     if ending == ".webm":
@@ -110,8 +110,8 @@ def test_frames_are_changed_and_keep_their_times(tmp_path: Path, ending: str) ->
 
 def test_the_rounding_of_a_container_is_undone(tmp_path: Path) -> None:
     rewrite(video(tmp_path / "in.mkv", sound=None), tmp_path / "out.mp4", lambda f: f)  # which counts milliseconds
-    _, times, stream = seen(tmp_path / "out.mp4")
-    assert stream.average_rate == NTSC and times == [index / NTSC for index in range(12)]
+    _, times, rate, _ = seen(tmp_path / "out.mp4")
+    assert rate == NTSC and times == [index / NTSC for index in range(12)]
 
 
 def test_frames_that_come_unevenly(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_frames_that_come_unevenly(tmp_path: Path) -> None:
 def test_colours_stay_what_they_mean(tmp_path: Path, colours: int | None) -> None:
     source = video(tmp_path / "in.mp4", 3, colours=colours, sound=None)
     rewrite(source, tmp_path / "out.mp4", lambda f: f)
-    frames, _, stream = seen(tmp_path / "out.mp4")
-    assert close(frames[1], frame(1)) and stream.codec_context.colorspace == (colours or 2)
+    frames, _, _, space = seen(tmp_path / "out.mp4")
+    assert close(frames[1], frame(1)) and space == (colours or 2)
 
 
 def test_larger_frames_and_odd_sizes(tmp_path: Path) -> None:
