@@ -210,7 +210,8 @@ def measure(system: str, size: int, options: argparse.Namespace) -> list[dict[st
         for kind, runner in runners.items():
             rates[kind].append(runner(options.seconds))
     del runners
-    rows = []
+    turns = f"--turns {options.turns} --seconds {options.seconds:g}"
+    command, rows = f"python -m benchmarks.generators --systems {system} --sizes {size} {turns}", []
     for kind, found in rates.items():
         middle = statistics.median(found)
         values = {"images/s": found, "s per 1000 images": [1000 / rate for rate in found]}
@@ -219,8 +220,8 @@ def measure(system: str, size: int, options: argparse.Namespace) -> list[dict[st
         name = {"plain": f"{system}, plain loop, fp32", "zerosum": system, "sampling": f"{system}, sampling"}[kind]
         ratio = middle / statistics.median(rates["plain"])
         rows.append({
-            "system": name, "data": f"speed at {size} px", "command": "python -m benchmarks.generators",
-            "values": values, "protocol": {"batch": BATCH, "preset": "laptop", "seconds a turn": options.seconds},
+            "system": name, "data": f"speed at {size} px", "command": command, "values": values,
+            "protocol": {"batch": BATCH, "preset": "laptop"},
             **({"note": f"{ratio:.2f} x the plain loop"} if kind == "zerosum" else {}),
         })  # fmt: skip
         print(

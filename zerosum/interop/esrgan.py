@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zerosum.core.errors import BadFile
 from zerosum.interop.foreign import Network
-from zerosum.interop.weights import Imported, fits, image_spec, renamed
+from zerosum.interop.weights import Imported, image_spec, rebuilt
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -97,10 +97,7 @@ def enlarger(network: Network) -> Enlarger:
     """
     from zerosum.networks import rrdb
 
-    stored = network.tensors()
-    arguments = rrdb.reference_arguments(stored)
-    tensors = renamed(stored, rrdb.reference_names(stored).get)
-    fits(lambda: rrdb.RRDBNet(**arguments), tensors)
+    arguments, tensors = rebuilt(network, rrdb, rrdb.RRDBNet)
     colours(arguments["channels"])
     return Enlarger(tensors=tensors, **arguments)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from zerosum.interop import esrgan
 from zerosum.interop.foreign import Network
-from zerosum.interop.weights import Imported, fits, image_spec, renamed
+from zerosum.interop.weights import Imported, image_spec, rebuilt
 
 SMALL = r"body\.1\.weight"
 """The weights of the first activation of a small network."""
@@ -41,10 +41,7 @@ def small(network: Network) -> Imported:
     from zerosum.gans.translation.real_esrgan import Config
     from zerosum.networks import compact
 
-    stored = network.tensors()
-    arguments = compact.reference_arguments(stored)
-    tensors = renamed(stored, compact.reference_names(stored).get)
-    fits(lambda: compact.Compact(**arguments), tensors)
+    arguments, tensors = rebuilt(network, compact, compact.Compact)
     channels, scale, layers = arguments["channels"], arguments["scale"], arguments["layers"]
     esrgan.colours(channels)
     side = -(-esrgan.SIDE // scale) * scale

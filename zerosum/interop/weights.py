@@ -136,6 +136,25 @@ def generator_of(system: str, imported: Imported, network: Network) -> TrainedGe
     return generator
 
 
+def rebuilt(
+    network: Network, layout: ModuleType, make: Callable[..., nn.Module]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What to call zerosum's network with, and its tensors.
+
+    Args:
+        layout: knows the reference's names and what its tensors tell (reference_arguments, reference_names).
+        make: makes the network.
+
+    Raises:
+        BadFile: zerosum has no network that would make the same images.
+    """
+    stored = network.tensors()
+    arguments = layout.reference_arguments(stored)
+    tensors = renamed(stored, layout.reference_names(stored).get)
+    fits(lambda: make(**arguments), tensors)
+    return arguments, tensors
+
+
 def fits(make: Callable[[], nn.Module], tensors: dict[str, Tensor]) -> None:
     """Compare tensors with those of the network that `make` makes, before that takes any memory: a small file can ask
     for a very large one.
