@@ -26,6 +26,7 @@ from zerosum.data.tables.store import TableStore
 from zerosum.health.monitor import Monitor
 from zerosum.interop import read_weights
 from zerosum.metrics.callback import Scoring
+from zerosum.metrics.reference import enough
 from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
 from zerosum.metrics.tables.callback import TableScoring
@@ -424,11 +425,17 @@ def _play(
 
 
 def _scoring(command: Command, dataset: Dataset, game: Any) -> list[Callback]:
-    """Who draws and measures what the game makes. Raises BadOption for features of images where there are none."""
+    """Who draws and measures what the game makes.
+
+    Raises:
+        BadData: too few samples to be measured.
+        BadOption: features of images where there are none.
+    """
     if dataset.spec.kind != "table":
-        pictures: list[Callback] = [Pictures()]
-        measured = command.features != "none"
-        return pictures + ([Scoring(command.features, weights=command.weights)] if measured else [])
+        if command.features == "none":
+            return [Pictures()]
+        enough(dataset)
+        return [Pictures(), Scoring(command.features, weights=command.weights)]
     if command.features not in ("auto", "none") or command.weights is not None:
         raise BadOption("--features and --weights are for images; scores of tables need none: leave them out.")
     if command.features == "none" or isinstance(game.trained(), Imputer):

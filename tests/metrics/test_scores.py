@@ -150,6 +150,17 @@ def test_without_held_out_samples_halves_are_compared() -> None:
     assert math.isfinite(found.floor["fd"])
 
 
+@pytest.mark.parametrize("held_out", [1, 3, 11])
+def test_a_few_held_out_samples_are_no_floor(held_out: int) -> None:
+    images = torch.randint(0, 256, (12, 3, 8, 8), generator=torch.Generator().manual_seed(held_out)).to(torch.uint8)
+    data = image_data(images, images[:held_out].flip(1))
+    found = evaluate(Replay(images.float() / 127.5 - 1, data.spec), data, n=12)  # type: ignore[arg-type]
+    wanted = f"two halves of the training samples, 6 each ({held_out} held-out ones are too few)"
+    assert found.protocol["floor"] == wanted and all(math.isfinite(value) for value in found.floor.values())
+    with pytest.raises(BadData, match="11 training samples; scores need at least 12.*--features none"):
+        evaluate(Replay(images.float(), data.spec), image_data(images[:11], None), n=12)  # type: ignore[arg-type]
+
+
 def test_the_real_side_is_computed_once(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     first = reference.reference(digits, "pixels", 100)
     assert first.train is first.train

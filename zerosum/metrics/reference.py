@@ -27,6 +27,8 @@ NEIGHBOURS_FROM = 5000
 """Precision, recall, density, coverage and copies take at most so many samples of a kind."""
 MISSING_BELOW = 0.05
 """A class counts as missing when it is predicted for less than this part of its share in the data."""
+FEWEST = 2 * (DENSITY_NEIGHBOURS + 1)
+"""Samples whose halves can be compared."""
 REFERENCES_KEPT = 4
 
 
@@ -64,6 +66,8 @@ class Reference:
         self.dataset, self.extractor, self.reason, self.seed = dataset, extractor, reason, seed
         self.order = permutation(len(dataset.train), seed, "measure", "train")
         self.n = min(n, len(self.order))
+        self.test = dataset.test if dataset.test is not None and len(dataset.test) >= FEWEST else None
+        """Held-out samples, where there are enough to be measured."""
 
     def features(self, store: Store, indices: Tensor) -> Features:
         """Features of the samples of `store` at `indices`."""
@@ -76,11 +80,11 @@ class Reference:
 
     @cached_property
     def held_out(self) -> Features:
-        """Features of at most n samples to be compared with `train`: test samples, else the second half of `train`."""
-        if self.dataset.test is None:
+        """Features of at most n samples to be compared with `train`: held-out ones, else the second half of `train`."""
+        if self.test is None:
             return self.train[self.n // 2 :]
-        order = permutation(len(self.dataset.test), self.seed, "measure", "test")
-        return self.features(self.dataset.test, order[: self.n])
+        order = permutation(len(self.test), self.seed, "measure", "test")
+        return self.features(self.test, order[: self.n])
 
     def compare(self, real: Features, fake: Features) -> dict[str, float]:
         """All scores of `compare`, with this seed."""
@@ -89,20 +93,21 @@ class Reference:
     @cached_property
     def floor(self) -> dict[str, float]:
         """`compare` of held-out samples against equally many training samples."""
-        size = min(len(self.held_out), self.n if self.dataset.test is not None else self.n // 2)
+        size = min(len(self.held_out), self.n if self.test is not None else self.n // 2)
         return self.compare(self.train[:size], self.held_out[:size])
 
     def floor_stated(self) -> str:
         """How the floor was made, in words."""
-        if self.dataset.test is None:
-            return f"two halves of the training samples, {self.n // 2:,} each"
+        if self.test is None:
+            few = f" ({len(self.dataset.test)} held-out ones are too few)" if self.dataset.test else ""
+            return f"two halves of the training samples, {self.n // 2:,} each{few}"
         size = min(self.n, len(self.held_out))
         return f"{size:,} held-out against {size:,} training samples"
 
     @cached_property
     def searched(self) -> Tensor:
         """Indices of the training samples that are searched for near copies: all of them where that is affordable."""
-        if self.dataset.test is None:
+        if self.test is None:
             return self.order[: self.n // 2]
         return self.order[: max(self.n, self.extractor.affordable)]
 
@@ -218,10 +223,9 @@ def reference(
     dataset: Dataset, features: str = "auto", n: int = 10_000, seed: int = 0, weights: Path | None = None
 ) -> Reference:
     """The real side for these settings; the last 4 are kept, so that snapshots of one training compute it once."""
-    if n < 10:
-        raise BadOption(f"scores from n = {n} samples mean nothing: give at least 10, better thousands.")
-    if len(dataset.train) < 10:
-        raise BadData(f"{dataset.name} has {len(dataset.train)} training samples; scores need at least 10.")
+    if n < FEWEST:
+        raise BadOption(f"scores from n = {n} samples mean nothing: give at least {FEWEST}, better thousands.")
+    enough(dataset)
     key = (dataset.fingerprint, features, weights, n, seed)
     if key not in _references:
         extractor, reason = choose(features, dataset, weights)
@@ -229,6 +233,15 @@ def reference(
             del _references[next(iter(_references))]
         _references[key] = Reference(dataset, extractor, reason, n, seed)
     return _references[key]
+
+
+def enough(dataset: Dataset) -> None:
+    """Check that there are samples to be measured. Raises BadData."""
+    if len(dataset.train) < FEWEST:
+        raise BadData(
+            f"{dataset.name} has {len(dataset.train)} training samples; scores need at least {FEWEST}. "
+            "Give more, or train without scores: --features none."
+        )
 
 
 def generated(generator: TrainedGenerator, real: Reference, n: int) -> Features:
