@@ -47,6 +47,8 @@ from zerosum.training.table_generator import TableGenerator
 from zerosum.training.trackers import JsonLines, ProgressBar, TensorBoard, WeightsAndBiases, announce
 
 Features = Literal["auto", "inception", "dinov2", "classifier", "pixels", "none"]
+NOTES = 10
+"""About the data, that the terminal shows; config.json and the report have all."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def start(command: Command, *, quiet: bool = False) -> TrainedGenerator:
     if arena.rank == 0:
         _describe(command, dataset, arena, folder, said)
         if not quiet:
-            announce(_told(said))
+            announce(_told(dataset, said))
     return _play(command, dataset, game, arena, folder, quiet, said)
 
 
@@ -151,7 +153,7 @@ def dry_run(command: Command) -> tuple[dict[str, Any], str]:
     accelerator, _, _ = requested(command.run.devices)
     arena = open_arena(accelerator, command.run.precision, None, game.narrow)
     command, said = _fitted(command, dataset, game, arena, said)
-    return to_json(command) | said, _told(said)
+    return to_json(command) | said, _told(dataset, said)
 
 
 def resume(
@@ -395,9 +397,12 @@ def _fitted(
     return dataclasses.replace(command, run=run), said | {"chosen": chosen}
 
 
-def _told(said: dict[str, Any]) -> str:
-    """What was chosen and what training starts from, for the terminal."""
-    lines = [automatic.table(said["chosen"])] if said["chosen"] else []
+def _told(dataset: Dataset, said: dict[str, Any]) -> str:
+    """What the data lack, what was chosen and what training starts from, for the terminal."""
+    notes = dataset.notes or []
+    lines = [f"{dataset.name}: {note}" for note in notes[:NOTES]]
+    lines += [f"{dataset.name}: {len(notes) - NOTES:,} more notes are in config.json"] if len(notes) > NOTES else []
+    lines += [automatic.table(said["chosen"])] if said["chosen"] else []
     return "\n".join(lines + said.get("started_from", {}).get("notes", []))
 
 

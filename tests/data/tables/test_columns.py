@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zerosum.core.errors import BadData, BadOption
 from zerosum.data.tables.cells import absent
 from zerosum.data.tables.columns import Column
-from zerosum.data.tables.dates import FORMATS, date_format, parsing, spell
+from zerosum.data.tables.dates import CLOCKS, FORMATS, clock_format, date_format, is_clock, parsing, spell
 from zerosum.data.tables.describing import describe, rounding
 from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.grammar import parse_condition, parse_constraint
@@ -74,6 +74,25 @@ def test_formats_of_dates(form: str) -> None:
     found = date_format(texts, np.arange(60), "x")
     assert found and (spell(pd.to_datetime(pd.Series(texts), format=parsing(found)), found) == texts).all()
     assert parsing(found) == parsing(form)
+
+
+@pytest.mark.parametrize("form", CLOCKS)
+def test_formats_of_times_of_day(form: str) -> None:
+    moments = pd.Series(pd.Timestamp("2019-12-28 00:05:07.123") + pd.to_timedelta(np.arange(60) * 23.75, "min"))
+    texts = spell(moments, form)
+    found = clock_format(texts)
+    assert (spell(pd.to_datetime(pd.Series(texts), format=parsing(found)), found) == texts).all() and is_clock(found)
+    assert clock_format(np.array([*texts, "24:01"], dtype=object)) == ""
+
+
+@pytest.mark.parametrize("ending", ["+00:00", "-0330", " +14:00"])
+def test_offsets_of_dates(ending: str) -> None:
+    texts = np.array([f"2020-03-{day:02d} 08:15:00{ending}" for day in range(1, 29)], dtype=object)
+    assert date_format(texts, np.arange(28), "x") == f"%Y-%m-%d %H:%M:%S{ending}"
+    texts[7] = "2020-03-08 08:15:00+01:00"
+    assert date_format(texts, np.arange(28), "x") == ""
+    dates = np.array([f"{day:02d}-03-2020" for day in range(1, 29)], dtype=object)
+    assert date_format(dates, np.arange(28), "x") == "%d-%m-%Y"
 
 
 @pytest.mark.parametrize(
@@ -206,6 +225,9 @@ def test_conditions() -> None:
         size=pd.Categorical(["S", "M", "L", None] * 50, categories=["S", "M", "L"], ordered=True),
         few=pd.array([1, 2, None, 3] * 50, "Int64"),
         day=[datetime.date(2020, 1, 1 + i % 28) for i in range(200)],
+        opens=[datetime.time(i % 24, i % 60) for i in range(200)],
+        at=[f"{i % 12 + 1}:{i % 60:02d} PM" for i in range(200)],
+        sent=[f"2020-01-{1 + i % 28:02d}T12:00:00+05:30" for i in range(200)],
     )
     encoding = TableEncoding.fit(frame)
 
@@ -220,9 +242,15 @@ def test_conditions() -> None:
     assert (rows("few!=3") == (frame["few"] != 3).fillna(True).to_numpy(dtype=bool)).all()
     assert (rows("start>=2020-06-01") == (frame["start"] >= "2020-06-01").to_numpy()).all()
     assert (rows("day<2020-01-05") == np.array([day.day < 5 for day in frame["day"]])).all()
+    assert (rows("opens>=18:30") == np.array([time >= datetime.time(18, 30) for time in frame["opens"]])).all()
+    assert (rows("at<1:30 PM") == np.array([i % 12 == 11 or (i % 12 == 0 and i % 60 < 30) for i in range(200)])).all()
+    for text in ("sent>2020-01-20T06:30:00Z", "sent>2020-01-20T12:00:00+05:30", "sent>2020-01-20 12:00"):
+        assert (rows(text) == (frame["sent"] > "2020-01-20T12:00:00+05:30").to_numpy()).all()
     assert (rows("pregnant=True") == frame["pregnant"].to_numpy()).all()
     with pytest.raises(BadOption, match="has the categories in order: S, M, L"):
         rows("size>XL")
+    with pytest.raises(BadOption, match="'late' is compared with column 'opens', which holds times of day"):
+        rows("opens>late")
 
 
 def test_missing_cells_break_no_constraint() -> None:

@@ -265,7 +265,6 @@ FRAMES: dict[str, tuple[Callable[[], Any], str]] = {
     "dictionaries": (column([{"a": 1}] * 20), "column 'x' holds values of the type dict ({'a': 1})"),
     "bytes": (column([b"ab"] * 20), "column 'x' holds values of the type bytes (b'ab')"),
     "complex numbers": (column(np.ones(20) * 1j), "column 'x' holds complex numbers"),
-    "times of day": (column([datetime.time(3)] * 20), "column 'x' holds values of the type time"),
     "infinite": (column([1.0, np.inf, -np.inf, 2.5] * 5), "column 'x' has 10 infinite values, the first in row 2"),
     "infinite objects": (column(pd.Series([0.5, float("inf")] * 9, dtype=object)), "column 'x' has 9 infinite values"),
     "huge whole numbers": (

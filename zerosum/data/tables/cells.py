@@ -20,7 +20,8 @@ Measure = Literal["float", "int", "time", "span", "none"]
 """How a column counts: floats; whole numbers (periods among them); points in time; durations; not at all."""
 OBJECTS = {
     "string": "none", "boolean": "none", "integer": "int", "floating": "float", "mixed-integer-float": "float",
-    "decimal": "float", "date": "time", "datetime": "time", "datetime64": "time", "timedelta": "span", "empty": "none",
+    "decimal": "float", "date": "time", "time": "time", "datetime": "time", "datetime64": "time",
+    "timedelta": "span", "empty": "none",
 }  # fmt: skip
 """What pandas calls the contents of a column of Python objects -> how it counts. Others are refused."""
 
@@ -172,7 +173,7 @@ def plain(value: Any, name: Any) -> Plain:
             return str(value)
         case float() | np.floating():
             return float(value)
-        case datetime.date():
+        case datetime.date() | datetime.time():
             return value.isoformat()
         case np.datetime64():
             return pd.Timestamp(value).isoformat()
@@ -187,10 +188,11 @@ def plain(value: Any, name: Any) -> Plain:
 
 def typed(values: tuple[Plain, ...], cells: Cells) -> Any:
     """An array of the cells' dtype of what `plain` gave."""
-    if cells.form in ("decimal", "uuid", "date", "datetime", "timedelta"):
+    if cells.form in ("decimal", "uuid", "date", "time", "datetime", "timedelta"):
         make: Any = {
             "decimal": decimal.Decimal, "uuid": uuid.UUID, "date": datetime.date.fromisoformat,
-            "datetime": datetime.datetime.fromisoformat, "timedelta": lambda text: pd.Timedelta(text).to_pytimedelta(),
+            "time": datetime.time.fromisoformat, "datetime": datetime.datetime.fromisoformat,
+            "timedelta": lambda text: pd.Timedelta(text).to_pytimedelta(),
         }[cells.form]  # fmt: skip
         return as_objects([make(value) for value in values], np.zeros(len(values), dtype=bool))
     dtype = dtype_from(cells.dtype)

@@ -13,6 +13,7 @@ import pandas as pd
 from zerosum.core.errors import BadData, BadOption
 from zerosum.data.tables.cells import Plain, absent, dtype_from, first, plain
 from zerosum.data.tables.columns import Categories, Column, Name, Numbers
+from zerosum.data.tables.dates import MIDNIGHT, is_clock, offset
 from zerosum.data.tables.numeric import read, unit, write
 
 Operator = Literal["<=", ">=", "<", ">", "=", "!="]
@@ -76,18 +77,21 @@ def spelled(value: Plain) -> str:
 def bound(value: Plain, column: Column) -> int | float:
     """A value of a condition as `read` gives the column's cells. Raises BadOption where it is no number, date ..."""
     cells = column.cells
+    clock = cells.form == "time" or is_clock(cells.format)
     try:
         if cells.measure == "time":
             dtype = None if cells.form or cells.text else dtype_from(cells.dtype)
             zone = cells.zone or getattr(getattr(dtype, "pyarrow_dtype", dtype), "tz", None)
-            time = pd.Timestamp(value)  # type: ignore[arg-type]
+            time = pd.Timestamp(f"{MIDNIGHT.date()} {value}" if clock else value)  # type: ignore[arg-type]
+            if time.tz is not None and (apart := offset(cells.format)):
+                time = time.tz_convert(apart).tz_localize(None)
             time = time.tz_localize(zone) if zone and time.tz is None else time
             return int(time.as_unit(unit(cells))._value)
         if cells.measure == "span":
             return int(pd.Timedelta(value).as_unit(unit(cells))._value)  # type: ignore[arg-type]
         return value if isinstance(value, int) else float(value)  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
-        what = {"time": "dates", "span": "durations"}.get(cells.measure, "numbers")
+        what = {"time": "times of day" if clock else "dates", "span": "durations"}.get(cells.measure, "numbers")
         raise BadOption(f"{value!r} is compared with column {column.name!r}, which holds {what}.") from error
 
 

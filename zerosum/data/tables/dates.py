@@ -1,7 +1,8 @@
-"""Dates that are written as text: in which format, read and written exactly so."""
+"""Dates and times of day that are written as text: in which format, read and written exactly so."""
 
 from __future__ import annotations
 
+import datetime
 import re
 import sys
 from typing import Any
@@ -19,10 +20,22 @@ DATES = (
 )  # fmt: skip
 TIMES = (
     "", " %H:%M:%S", "T%H:%M:%S", " %H:%M", "T%H:%M:%SZ", "T%H:%M", " %H:%M:%S.%f", "T%H:%M:%S.%f", "T%H:%M:%S.%fZ",
-    " %H:%M:%S.%3f", "T%H:%M:%S.%3f", "T%H:%M:%S.%3fZ", " %-H:%M",
+    " %H:%M:%S.%3f", "T%H:%M:%S.%3f", "T%H:%M:%S.%3fZ", " %-H:%M", " %I:%M:%S %p", " %I:%M %p", " %-I:%M:%S %p",
+    " %-I:%M %p",
 )  # fmt: skip
 FORMATS = tuple(date + time for time in TIMES for date in DATES) + ("%Y%m%dT%H%M%S",)
-"""Formats of dates in the language of `strftime`; %-d is the day without a leading zero, %3f milliseconds."""
+"""Formats of dates in the language of `strftime`; %-d is the day without a leading zero, %3f milliseconds. An offset
+from UTC that all cells have may follow them, as it is written: %Y-%m-%dT%H:%M:%S+02:00."""
+OFFSET = re.compile(r"(?<=\d:\d\d)(?P<parts>[:.\d]*)(?P<offset> ?[+-]\d\d:?\d\d)$")
+ENDING = re.compile(r" ?([+-]\d\d:?\d\d)$")
+CLOCK = re.compile(r"\d{1,2}:\d\d")
+CLOCKS = (
+    "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S.%3f", "%-H:%M:%S", "%-H:%M", "%I:%M:%S %p", "%I:%M %p",
+    "%-I:%M:%S %p", "%-I:%M %p",
+)  # fmt: skip
+"""Formats of times of day."""
+MIDNIGHT = pd.Timestamp("1900-01-01")
+"""Where times of day are counted from, as pandas does."""
 
 
 def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
@@ -31,9 +44,13 @@ def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
     Raises:
         BadData: most are dates of one format, the others are not.
     """
-    sample = texts[:: max(1, len(texts) // 100)]
-    if np.mean([bool(DATE.match(text)) for text in sample]) < 0.5:
+    if not _mostly(DATE, texts):
         return ""
+    if apart := _offset(texts):
+        texts = np.array([text.removesuffix(apart) for text in texts], dtype=object)
+        form = date_format(texts, codes, name)
+        return form and form + apart
+    sample = _sample(texts)
     shares = {form: share for form in FORMATS if (share := _written_so(sample, form).mean()) >= 0.5}
     if not shares:
         return ""
@@ -48,6 +65,45 @@ def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
         f"(cell {int(np.argmax(~good[form][codes])) + 1} of those that are there) is not. Write all in one way, or use "
         f"them as names: --data.kinds {name}=categorical."
     )
+
+
+def clock_format(texts: np.ndarray) -> str:
+    """The format that all of distinct texts are times of day in; "" where they are none."""
+    if not _mostly(CLOCK, texts):
+        return ""
+    likely = (form for form in CLOCKS if _written_so(_sample(texts), form).all())
+    return next((form for form in likely if _written_so(texts, form).all()), "")
+
+
+def is_clock(form: str) -> bool:
+    """Whether it is the format of times of day, of no date."""
+    return bool(form) and not re.search("%-?[dmbByYj]", form)
+
+
+def offset(form: str) -> datetime.tzinfo | None:
+    """The offset from UTC with which a format ends, if any."""
+    found = ENDING.search(form)
+    return datetime.datetime.strptime(found[1], "%z").tzinfo if found else None
+
+
+def bare(form: str) -> str:
+    """A format without the offset."""
+    return ENDING.sub("", form)
+
+
+def _sample(texts: np.ndarray) -> np.ndarray:
+    return texts[:: max(1, len(texts) // 100)]
+
+
+def _mostly(pattern: re.Pattern[str], texts: np.ndarray) -> bool:
+    return bool(np.mean([bool(pattern.match(text)) for text in _sample(texts)]) >= 0.5)
+
+
+def _offset(texts: np.ndarray) -> str:
+    """The offset from UTC that follows the time in all texts; "" where there is none, or several."""
+    found = OFFSET.search(texts[0])
+    apart = found["offset"] if found else ""
+    return apart if apart and all(text.endswith(apart) and OFFSET.search(text) for text in texts) else ""
 
 
 def _written_so(texts: np.ndarray, form: str) -> np.ndarray:

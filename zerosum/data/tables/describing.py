@@ -12,7 +12,7 @@ import pandas as pd
 from zerosum.core.errors import BadData, BadOption
 from zerosum.data.tables.cells import Cells, Plain, absent, as_levels, plain, recognise
 from zerosum.data.tables.columns import Categories, Column, Constant, Name, Numbers
-from zerosum.data.tables.dates import FORMATS, date_format, parsing
+from zerosum.data.tables.dates import FORMATS, bare, clock_format, date_format, parsing
 from zerosum.data.tables.identifiers import Identifier, of_numbers, of_texts
 from zerosum.data.tables.kinds import Kind, infer
 from zerosum.data.tables.modes import Modes
@@ -42,7 +42,8 @@ def describe(series: pd.Series, name: Name, asked: str | None = None, most: int 
     cells = recognise(series, name)
     kind, form = _asked(asked, cells, name) if asked else infer(series, missing, cells, name)
     if asked and kind == "datetime" and cells.measure == "none" and not form:
-        form = date_format(*_texts(series), name)
+        texts, codes = _texts(series)
+        form = date_format(texts, codes, name) or clock_format(texts)
     if form:
         cells = Cells(cells.dtype, "time", format=form, text=True)
     present = series[~missing]
@@ -97,7 +98,7 @@ def _ambiguous(present: pd.Series, form: str) -> list[str]:
     """A word about dates that could be read otherwise, as months and days can be confused."""
     texts, _ = _texts(present)
     swapped = form.replace("d", "\0").replace("m", "d").replace("\0", "m")
-    if swapped == form or swapped not in FORMATS or form.startswith("%Y"):
+    if swapped == form or bare(swapped) not in FORMATS or form.startswith("%Y"):
         return []
     if pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(swapped), errors="coerce").isna().any():
         return []

@@ -10,7 +10,7 @@ import pandas as pd
 
 from zerosum.core.errors import BadData
 from zerosum.data.tables.cells import Cells, first
-from zerosum.data.tables.dates import date_format
+from zerosum.data.tables.dates import clock_format, date_format
 from zerosum.data.tables.identifiers import NAMED, UUID, of_texts
 
 Kind = Literal[
@@ -40,6 +40,8 @@ def infer(series: pd.Series, missing: np.ndarray, cells: Cells, name: Any) -> tu
         return "constant", ""
     if isinstance(series.dtype, pd.CategoricalDtype):
         return ("ordinal" if series.dtype.ordered else "categorical"), ""
+    if cells.form == "time" and len(distinct) <= FEW:
+        return "categorical", ""
     if cells.measure in ("time", "span") or isinstance(series.dtype, pd.PeriodDtype):
         return "datetime", ""
     if cells.measure != "none":
@@ -66,7 +68,7 @@ def _of_numbers(present: pd.Series, distinct: Any, cells: Cells, name: Any) -> K
 
 def _of_texts(codes: np.ndarray, distinct: Any, name: Any) -> tuple[Kind, str]:
     texts = np.asarray(distinct, dtype=object)
-    if form := date_format(texts, codes, name):
+    if form := date_format(texts, codes, name) or (clock_format(texts) if len(texts) > FEW else ""):
         return "datetime", form
     different = len(texts) == len(codes) >= ENOUGH
     if different and of_texts(texts.tolist()):

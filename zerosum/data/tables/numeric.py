@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from zerosum.data.tables.cells import Cells, as_objects, dtype_from, is_object, take, typed
-from zerosum.data.tables.dates import parsing, spell
+from zerosum.data.tables.dates import MIDNIGHT, parsing, spell
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""
@@ -49,6 +50,8 @@ def _ticks(series: pd.Series, cells: Cells) -> np.ndarray:
         return (
             np.array(series.where(series.notna(), None), dtype="datetime64[D]").astype("datetime64[us]").view("int64")
         )
+    if cells.form == "time":
+        series = series.map(lambda time: datetime.datetime.combine(MIDNIGHT, time), na_action="ignore")
     if cells.measure == "span":
         return series.astype(f"timedelta64[{unit(cells)}]").to_numpy().view("int64")
     times = pd.to_datetime(series)
@@ -116,8 +119,8 @@ def _times(ticks: np.ndarray, missing: np.ndarray, cells: Cells) -> Any:
             return as_objects([span.to_pytimedelta() if span is not pd.NaT else None for span in spans], missing)
         return _cast(spans, cells)
     times = pd.Series(nothing.view(f"datetime64[{unit(cells)}]"))
-    if cells.form == "date":
-        return as_objects(times.dt.date.tolist(), missing)
+    if cells.form in ("date", "time"):
+        return as_objects(getattr(times.dt, cells.form).tolist(), missing)
     if cells.format:
         codes, distinct = pd.factorize(times)
         texts = spell(pd.Series(distinct), cells.format).tolist()
