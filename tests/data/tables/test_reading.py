@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 
 from zerosum.core.errors import BadData, BadFile, BadOption, ZerosumError
+from zerosum.core.settings import from_json, to_json
 from zerosum.data import Data, load
 from zerosum.data.check import check
 from zerosum.data.options import Table
@@ -94,6 +95,51 @@ def test_text_is_written_as_it_was_read(tmp_path: Path) -> None:
     headless = read_table(written(tmp_path, "1,2\n3,4\n"), Table(headless=True))
     assert list(headless.frame.columns) == ["1", "2"] and len(headless.frame) == 2
     assert as_text(headless.frame, headless.dialect or Dialect()) == "1,2\n3,4\n"
+
+
+MARKED: dict[str, tuple[str, list[str], list[float | None]]] = {
+    "dollars": (",", ["$1,234.50", "-$0.75", "", "$1,000,000.00"], [1234.5, -0.75, None, 1e6]),
+    "whole dollars": (",", ["$5", "$1,200", "-$3", "$0"], [5, 1200, -3, 0]),
+    "per cent": (",", ["45.2%", "0.0%", "-3.5%", "100.0%"], [45.2, 0.0, -3.5, 100.0]),
+    "per cent apart": (";", ["45,25 %", "3,5 %", "", "7 %"], [45.25, 3.5, None, 7.0]),
+    "thousands": (",", ["1,234", "12", "-1,234,567", ""], [1234, 12, -1234567, None]),
+    "points": (";", ["1.234,50", "1.234.567,25", "0,00", "-12,00"], [1234.5, 1234567.25, 0.0, -12.0]),
+    "euros": (";", ["1.234,5 €", "12,0 €", "-3,5 €", "0,5 €"], [1234.5, 12.0, -3.5, 0.5]),
+    "Swiss": (",", ["1'234.50", "12.00", "999'999.99", "0.10"], [1234.5, 12.0, 999999.99, 0.1]),
+    "spaces": (",", ["1 234", "12", "1 234 567", "5"], [1234, 12, 1234567, 5]),
+    "narrow spaces": (";", ["1\u202f234,5", "12,0", "3,5", "0,0"], [1234.5, 12.0, 3.5, 0.0]),
+}
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_marked_numbers_are_numbers_and_written_so(tmp_path: Path, name: str) -> None:
+    separator, cells, values = MARKED[name]
+    file = io.StringIO()
+    pd.DataFrame({"x": cells, "other": ["a", "b", "c", "d"]}).to_csv(file, index=False, sep=separator)
+    rows = read_table(written(tmp_path, file.getvalue()))
+    assert [None if pd.isna(value) else value for value in rows.frame["x"]] == values
+    dialect = from_json(Dialect, to_json(rows.dialect))
+    assert as_text(rows.frame, dialect) == file.getvalue() and dialect == rows.dialect
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["$5", "6", "$7"], ["$5", "€6", "$7"], ["5%", "6%%", "7%"], ["$", "$1", "$2"], ["1,23", "4,567", "8"],
+        ["555 123 456", "555 987 654", "556 111 222"], ["192.168.100", "192.168.200", "10.0.1"], ["12,345,6", "1", "2"],
+        ["$1,23", "$4", "$5"], ["1 234 5", "12", "3"], ["$05", "$06", "$11"], ["5 kg", "6 kg", "7 kg"],
+    ],
+)  # fmt: skip
+def test_what_is_marked_otherwise_stays_text(tmp_path: Path, cells: list[str]) -> None:
+    file = io.StringIO()
+    pd.DataFrame({"x": cells, "other": [1, 2, 3]}).to_csv(file, index=False)
+    rows = read_table(written(tmp_path, file.getvalue()))
+    assert rows.frame["x"].tolist() == cells and rows.dialect == Dialect()
+
+
+def test_a_fraction_with_three_digits_is_no_thousand(tmp_path: Path) -> None:
+    for text in ("x;y\n1,234;a\n23,456;b\n", "x;y\n1.234;a\n23.456;b\n"):
+        assert read_table(written(tmp_path, text)).frame["x"].tolist() == [1.234, 23.456]
 
 
 @pytest.mark.parametrize("ending", ["parquet", "feather", "arrow"])

@@ -10,11 +10,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from zerosum.core.errors import BadFile, BadOption
-from zerosum.data.tables.cells import absent
+from zerosum.data.tables.spelling import Marks, spell
 
 WRITTEN = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet", ".feather", ".arrow")
 """Endings of files that tables are written to."""
@@ -30,6 +29,8 @@ class Dialect:
     """Columns whose numbers all have this many digits after the point, zeros at the end as well; 0: as many as it
     takes, so that 2.0 is written 2."""
     header: bool = True
+    marks: tuple[tuple[str, Marks], ...] = ()
+    """Columns whose numbers are written with more than digits, a sign and a point."""
 
 
 def write_table(frame: pd.DataFrame, path: Path | str, dialect: Dialect | None = None) -> None:
@@ -69,20 +70,11 @@ def write_table(frame: pd.DataFrame, path: Path | str, dialect: Dialect | None =
 
 def as_text(frame: pd.DataFrame, dialect: Dialect) -> str:
     """The text of a file in this dialect; missing cells are empty."""
-    digits = dict(dialect.digits)
+    digits, marks = dict(dialect.digits), dict(dialect.marks)
     written = frame.copy(deep=False)
     for name in frame.columns:
-        if str(name) in digits:
-            missing = absent(frame[name])
-            values = frame[name].to_numpy(dtype="float64", na_value=np.nan)
-            if digits[str(name)]:
-                texts = np.char.mod(f"%.{digits[str(name)]}f", values).astype(object)
-            else:
-                texts = np.array([repr(value).removesuffix(".0") for value in values.tolist()], dtype=object)
-            if dialect.decimal != ".":
-                texts = np.array([text.replace(".", dialect.decimal) for text in texts], dtype=object)
-            texts[missing] = None
-            written[name] = texts
+        if (key := str(name)) in digits or key in marks:
+            written[name] = spell(frame[name], digits.get(key), marks.get(key, Marks()), dialect.decimal)
     file = io.StringIO()
     written.to_csv(
         file, index=False, sep=dialect.separator, decimal=dialect.decimal, header=dialect.header, lineterminator="\n",

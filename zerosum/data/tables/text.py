@@ -12,7 +12,6 @@ import io
 import re
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +21,7 @@ import pyarrow.csv as pacsv
 from zerosum.core.errors import BadData, BadOption
 from zerosum.data.tables.dialect import Dialect
 from zerosum.data.tables.frames import MOST_COLUMNS, refuse_repeated
+from zerosum.data.tables.spelling import Marks, Typed, every, numbers
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "#N/A", "<NA>", "NaT")
 """Text that means that a cell is missing."""
@@ -32,9 +32,6 @@ FOREIGN = {
     b"ARROW1": "an Arrow file", b"\x89PNG": "a picture", b"\xff\xd8\xff": "a picture", b"%PDF": "a PDF file",
     b"\xd0\xcf\x11\xe0": "an old Excel file", b"SQLite format 3": "an SQLite file (give it as sqlite:///PATH)",
 }  # fmt: skip
-ZEROS = r"^[+-]?0[0-9]"
-"""Numbers that begin with a zero are names, such as postal codes."""
-COMMA = r"^-?[0-9]+(,[0-9]+)?$"
 
 
 def read_text(
@@ -60,16 +57,20 @@ def read_text(
     if header and _like_a_row(names):
         shown = ", ".join(names[:5])
         notes.append(f"the names of the columns look like a row ({shown} ...); without names: --data.headless")
-    columns, digits, commas = {}, [], False
     markers = pa.array(sorted({*MISSING, *missing}), pa.string())
+    columns: dict[str, Typed] = {}
     for name in table.column_names:
-        series, own, comma, note = _typed(table[name], markers, separator, name)
-        columns[name] = series
-        digits += [(name, own)] if own is not None else []
-        commas |= comma
+        columns[name], note = _typed(table[name], markers, separator, name)
         notes += [note] if note else []
         table = table.drop_columns([name])  # gives its memory back before the next is converted
-    return pd.DataFrame(columns), Dialect(separator, "," if commas else ".", tuple(digits), header), notes
+    dialect = Dialect(
+        separator,
+        "," if any(column.comma for column in columns.values()) else ".",
+        tuple((name, column.digits) for name, column in columns.items() if column.digits is not None),
+        header,
+        tuple((name, column.marks) for name, column in columns.items() if column.marks != Marks()),
+    )
+    return pd.DataFrame({name: column.series for name, column in columns.items()}), dialect, notes
 
 
 def _content(path: Path, encoding: str) -> bytes:
@@ -178,12 +179,8 @@ def _parse(content: bytes, separator: str, names: list[str], header: bool, path:
     return table.slice(1) if header else table
 
 
-def _typed(
-    cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str
-) -> tuple[pd.Series, int | None, bool, str]:
-    """A column of text as what it holds; the digits after the point that its numbers have, as `Dialect` counts them
-    (None: no habit); whether the decimal sign is a comma; and a note.
-    """
+def _typed(cells: pa.ChunkedArray, markers: pa.Array, separator: str, name: str) -> tuple[Typed, str]:
+    """A column of text as what it holds, and a note."""
     trimmed = pc.utf8_trim_whitespace(cells)
     lost = pc.is_in(trimmed, value_set=markers)
     note = ""
@@ -192,36 +189,10 @@ def _typed(
         note = f"{name}: {named:,} cells with {', '.join(map(repr, kinds))} are missing"
     texts = pc.if_else(lost, pa.scalar(None, pa.string()), trimmed)
     if texts.null_count == len(texts):
-        return pd.Series([None] * len(texts), dtype=object), None, False, note
-    comma = separator != "," and _all(texts, COMMA) and bool(pc.any(pc.match_substring(texts, ",")).as_py())
-    numbers = pc.replace_substring(texts, ",", ".") if comma else texts
-    if not pc.any(pc.match_substring_regex(texts, ZEROS)).as_py():
-        for kind in (pa.int64(), pa.float64()):
-            try:
-                numbers.slice(0, 1000).cast(kind)  # to fail early: it takes as long as to succeed
-                values = numbers.cast(kind)
-            except pa.ArrowInvalid:
-                continue
-            if kind == pa.float64() and _all(texts, r"^[+-]?[0-9]+$"):
-                break  # whole numbers beyond 64 bits, which floats would round: names
-            digits = None if kind == pa.int64() else _digits(numbers)
-            mapper: Any = {pa.int64(): pd.Int64Dtype()}.get if values.null_count and kind == pa.int64() else None
-            return values.to_pandas(types_mapper=mapper), digits, comma, note
-    if _all(texts, "^(True|False)$"):
+        return Typed(pd.Series([None] * len(texts), dtype=object)), note
+    if (found := numbers(texts, separator)) is not None:
+        return found, note
+    if every(texts, "^(True|False)$"):
         mapper = {pa.bool_(): pd.BooleanDtype()}.get if texts.null_count else None
-        return pc.equal(texts, "True").to_pandas(types_mapper=mapper), None, False, note
-    return pc.if_else(lost, pa.scalar(None, pa.string()), cells).to_pandas(), None, False, note
-
-
-def _all(texts: pa.ChunkedArray, pattern: str) -> bool:
-    """Whether all cells that are there match."""
-    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py())
-
-
-def _digits(texts: pa.ChunkedArray) -> int | None:
-    """How many digits after the point all numbers have; 0: some have no point; None: neither."""
-    lengths = pc.utf8_length(pc.replace_substring_regex(texts, r"^[+-]?[0-9]*\.", ""))
-    span = pc.min_max(lengths).as_py()
-    if span["min"] == span["max"] and _all(texts, r"^[+-]?[0-9]*\.[0-9]+$"):
-        return int(span["min"])
-    return 0 if bool(pc.any(pc.match_substring_regex(texts, "^[+-]?[0-9]+$")).as_py()) else None
+        return Typed(pc.equal(texts, "True").to_pandas(types_mapper=mapper)), note
+    return Typed(pc.if_else(lost, pa.scalar(None, pa.string()), cells).to_pandas()), note
