@@ -88,6 +88,14 @@ def test_kinds_and_depths_are_kept(tmp_path: Path, using: Callable, zerosum: Com
     assert np.array_equal(np.asarray(Image.open(out / "clear.png"))[..., 3], clear[..., 3])
 
 
+def test_what_an_image_has_beside_its_pixels_is_told(tmp_path: Path, negative: Translator, zerosum: Command) -> None:
+    photo(tmp_path / "in" / "still.png")
+    frames = [Image.fromarray(np.full((9, 8, 3), value, np.uint8)) for value in (0, 90, 200)]
+    frames[0].save(tmp_path / "in" / "moving.gif", save_all=True, append_images=frames[1:])
+    told = json.loads(zerosum("translate", "RUN", tmp_path / "in", "--out", tmp_path / "out", "--json").out)
+    assert told["notes"] == {str(tmp_path / "in" / "moving.gif"): ["animated: first of 3 frames"]}
+
+
 @pytest.mark.parametrize(("format", "kind"), [
     ("png", "PNG"), ("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF"), ("bmp", "BMP"),
 ])  # fmt: skip

@@ -238,7 +238,9 @@ def _one(
 
     asked = options.format is not None or options.out in targets
     try:
-        pixels = None if is_video(source) or not missing else read(source)
+        pixels, lost = (None, []) if is_video(source) or not missing else read(source)
+        if lost:
+            done.notes[str(source)] = lost
         for number, target in missing.items():
             if pixels is not None:
                 save_pixels(answer(number)(pixels), target, asked=asked)
@@ -256,13 +258,15 @@ def _one(
         bar.console.print(f"left out: {error}", markup=False, highlight=False, soft_wrap=True)
 
 
-def read(path: Path) -> np.ndarray:
-    """The pixels (h, w, c) of an image file. Raises BadData."""
-    from zerosum.data.files import Unusable, decode, own_limit
+def read(path: Path) -> tuple[np.ndarray, list[str]]:
+    """The pixels (h, w, c) of an image file, and what of it is not among them. Raises BadData."""
+    from zerosum.data.files import LOSSES, Unusable, decode, header, own_limit
 
     try:
         with own_limit:
-            return decode(path.read_bytes(), MOST_PIXELS)
+            content = path.read_bytes()
+            pixels = decode(content, MOST_PIXELS)
+            return pixels, [note for note in header(content, MOST_PIXELS).conversions if note.startswith(LOSSES)]
     except Unusable as error:
         why = f"it has more than {MOST_PIXELS:,} pixels" if error.kind == "too large" else str(error)
         raise BadData(f"{path} cannot be translated: {why}.") from error

@@ -25,6 +25,8 @@ FORMATS = [
 ORIENTATION = 0x0112
 """The EXIF tag."""
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+LOSSES = ("animated", "16-bit", "damaged")
+"""How conversions begin that leave something of an image out."""
 
 
 class Unusable(Exception):
