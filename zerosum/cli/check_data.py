@@ -23,7 +23,7 @@ class Arguments:
     """What to check, and how to print it."""
 
     source: tyro.conf.Positional[str]
-    """A folder, zip, tar, npz, parquet, hf://name, or the name of a built-in data set."""
+    """A folder, zip, tar, npz, parquet, CSV, hf://name, or the name of a built-in data set."""
     data: Data = Data()
     json: bool = False
     """Print everything as JSON, uncut."""
@@ -60,6 +60,14 @@ def show(report: Report) -> None:
             table.add_row(escape(problem.file), escape(problem.problem), escape(problem.done))
         if len(problems) > SHOWN:
             table.add_row(f"... and {len(problems) - SHOWN:,} more", "", "--json lists all")
+        console.print(table)
+    if report.columns:
+        table = Table()
+        for column in ("column", "is taken for", "values", "missing"):
+            table.add_column(column, overflow="fold", justify="right" if column == "missing" else "left")
+        for taken in report.columns:
+            missing = f"{taken.missing:.1%}" if taken.missing else ""
+            table.add_row(escape(taken.column), taken.kind, escape(taken.values), missing)
         console.print(table)
     for note in report.notes:
         console.print(f"note: {escape(note)}")

@@ -25,6 +25,18 @@ class Problem(NamedTuple):
     done: str
 
 
+class Taken(NamedTuple):
+    """A column of a table."""
+
+    column: str
+    kind: str
+    """What it was taken for."""
+    values: str
+    """What is in it, in words."""
+    missing: float
+    """Share of cells that are missing."""
+
+
 @dataclass
 class Report:
     """What the check of a data set found."""
@@ -35,6 +47,8 @@ class Report:
     usable: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    columns: list[Taken] = field(default_factory=list)
+    """Of a table."""
 
     @property
     def unusable(self) -> list[Problem]:
@@ -88,4 +102,5 @@ class Report:
             "counts": dict(Counter(problem.kind for problem in self.problems)),
             "problems": [problem._asdict() for problem in self.problems],
             "notes": self.notes,
+            "columns": [column._asdict() for column in self.columns],
         }

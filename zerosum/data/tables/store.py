@@ -20,6 +20,7 @@ from zerosum.data.spec import Batch, Dataset
 from zerosum.data.tables.cells import recognise
 from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.reading import Rows, read_table
+from zerosum.data.tables.summary import summary
 
 
 class TableStore:
@@ -156,7 +157,8 @@ def load_table(source: Any, options: Data) -> Dataset:
     total = hashlib.sha256(json.dumps(encoding.to_json(), sort_keys=True).encode())
     for split, indices in (("train", train), ("test", test)):
         total.update(split.encode() + hashes[indices].tobytes())
-    report = Report(rows.name, len(hashes), len(hashes), notes=[*rows.notes, *encoding.notes])
+    notes, columns = [*rows.notes, *encoding.notes], summary(encoding, rows.frame)
+    report = Report(rows.name, len(hashes), len(hashes), notes=notes, columns=columns)
     return Dataset(
         name=rows.name,
         spec=encoding.spec,
@@ -165,7 +167,7 @@ def load_table(source: Any, options: Data) -> Dataset:
         test=TableStore(encoding, scalars[test_rows], choices[test_rows]) if test else None,
         fingerprint=total.hexdigest(),
         class_names=[],
-        notes=report.notes,
+        notes=notes,
         report=report,
     )
 
