@@ -20,6 +20,7 @@ from zerosum.data.tables.describing import describe, rounding
 from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.grammar import parse_condition, parse_constraint
 from zerosum.data.tables.identifiers import different, of_numbers, of_texts
+from zerosum.data.tables.numeric import read, write
 
 DRAW = np.random.default_rng(0)
 
@@ -89,10 +90,23 @@ def test_formats_of_times_of_day(form: str) -> None:
 def test_offsets_of_dates(ending: str) -> None:
     texts = np.array([f"2020-03-{day:02d} 08:15:00{ending}" for day in range(1, 29)], dtype=object)
     assert date_format(texts, np.arange(28), "x") == f"%Y-%m-%d %H:%M:%S{ending}"
-    texts[7] = "2020-03-08 08:15:00+01:00"
+    texts[7] = "2020-03-08 08:15:00"
     assert date_format(texts, np.arange(28), "x") == ""
     dates = np.array([f"{day:02d}-03-2020" for day in range(1, 29)], dtype=object)
     assert date_format(dates, np.arange(28), "x") == "%d-%m-%Y"
+
+
+def test_dates_of_several_offsets_become_those_of_utc() -> None:
+    hours = [f"2020-03-28T{hour:02d}:30:00+01:00" for hour in range(24)]
+    later = [f"2020-03-29T{hour:02d}:30:00+02:00" for hour in range(4, 24)]
+    column, notes = describe(pd.Series([*hours, *later]), "x")
+    assert column.kind == "datetime" and column.cells.format == "%Y-%m-%dT%H:%M:%S+00:00"
+    assert notes == ["x: dates of several offsets from UTC: learned and written as +00:00"]
+    numbers = read(pd.Series([hours[0], later[0]]), column.cells, np.zeros(2, dtype=bool))
+    assert np.diff(numbers) == 27 * 3600 * 10**6  # an hour is missing that night
+    assert list(write(numbers, np.zeros(2, dtype=bool), column.cells, None)) == [
+        "2020-03-27T23:30:00+00:00", "2020-03-29T02:30:00+00:00"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ TIMES = (
 )  # fmt: skip
 FORMATS = tuple(date + time for time in TIMES for date in DATES) + ("%Y%m%dT%H%M%S",)
 """Formats of dates in the language of `strftime`; %-d is the day without a leading zero, %3f milliseconds. An offset
-from UTC that all cells have may follow them, as it is written: %Y-%m-%dT%H:%M:%S+02:00."""
+from UTC may follow them, as it is written: %Y-%m-%dT%H:%M:%S+02:00. Cells of other offsets are read all the same."""
 OFFSET = re.compile(r"(?<=\d:\d\d)(?P<parts>[:.\d]*)(?P<offset> ?[+-]\d\d:?\d\d)$")
-ENDING = re.compile(r" ?([+-]\d\d:?\d\d)$")
+ENDING = re.compile(r"(?P<gap> ?)(?P<offset>[+-]\d\d:?\d\d)$")
 CLOCK = re.compile(r"\d{1,2}:\d\d")
 CLOCKS = (
     "%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%H:%M:%S.%3f", "%-H:%M:%S", "%-H:%M", "%I:%M:%S %p", "%I:%M %p",
@@ -46,10 +46,9 @@ def date_format(texts: np.ndarray, codes: np.ndarray, name: Any) -> str:
     """
     if not _mostly(DATE, texts):
         return ""
-    if apart := _offset(texts):
-        texts = np.array([text.removesuffix(apart) for text in texts], dtype=object)
-        form = date_format(texts, codes, name)
-        return form and form + apart
+    if apart := _offsets(texts):
+        form = date_format(np.array([OFFSET.sub(r"\g<parts>", text) for text in texts], dtype=object), codes, name)
+        return form and form + (apart[0] if len(apart) == 1 else re.sub("[+-]", "+", re.sub(r"\d", "0", apart[0])))
     sample = _sample(texts)
     shares = {form: share for form in FORMATS if (share := _written_so(sample, form).mean()) >= 0.5}
     if not shares:
@@ -83,7 +82,7 @@ def is_clock(form: str) -> bool:
 def offset(form: str) -> datetime.tzinfo | None:
     """The offset from UTC with which a format ends, if any."""
     found = ENDING.search(form)
-    return datetime.datetime.strptime(found[1], "%z").tzinfo if found else None
+    return datetime.datetime.strptime(found["offset"], "%z").tzinfo if found else None
 
 
 def bare(form: str) -> str:
@@ -99,20 +98,31 @@ def _mostly(pattern: re.Pattern[str], texts: np.ndarray) -> bool:
     return bool(np.mean([bool(pattern.match(text)) for text in _sample(texts)]) >= 0.5)
 
 
-def _offset(texts: np.ndarray) -> str:
-    """The offset from UTC that follows the time in all texts; "" where there is none, or several."""
-    found = OFFSET.search(texts[0])
-    apart = found["offset"] if found else ""
-    return apart if apart and all(text.endswith(apart) and OFFSET.search(text) for text in texts) else ""
+def _offsets(texts: np.ndarray) -> list[str]:
+    """The offsets from UTC that follow the times in all texts; nothing where some have none."""
+    found = [OFFSET.search(text) for text in texts]
+    return sorted({one["offset"] for one in found if one}) if all(found) else []
 
 
 def _written_so(texts: np.ndarray, form: str) -> np.ndarray:
     """Which texts are dates written in exactly this format: bool (n,)."""
-    times = pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(form), errors="coerce")
+    times = parse(texts, form, "coerce")
     good = times.notna().to_numpy(copy=True)
     if good.any():
         good[good] = spell(times[good], form) == texts[good]
     return good
+
+
+def parse(texts: np.ndarray, form: str, errors: str = "raise") -> pd.Series:
+    """Points in time (n,) that texts of a format tell, at its offset from UTC.
+
+    Raises ValueError for text of another format.
+    """
+    cells, zone = pd.Series(texts, dtype=object), offset(form)
+    if zone is None:
+        return pd.to_datetime(cells, format=parsing(form), errors=errors)  # type: ignore[call-overload, no-any-return]
+    times = pd.to_datetime(cells, format=ENDING.sub(r"\g<gap>%z", parsing(form)), errors=errors, utc=True)  # type: ignore[call-overload]
+    return times.dt.tz_convert(zone).dt.tz_localize(None)  # type: ignore[no-any-return]
 
 
 def parsing(form: str) -> str:

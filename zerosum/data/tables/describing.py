@@ -12,7 +12,7 @@ import pandas as pd
 from zerosum.core.errors import BadData, BadOption
 from zerosum.data.tables.cells import Cells, Plain, absent, as_levels, plain, recognise
 from zerosum.data.tables.columns import Categories, Column, Constant, Name, Numbers
-from zerosum.data.tables.dates import FORMATS, bare, clock_format, date_format, parsing
+from zerosum.data.tables.dates import FORMATS, bare, clock_format, date_format, offset, parse
 from zerosum.data.tables.identifiers import Identifier, of_numbers, of_texts
 from zerosum.data.tables.kinds import Kind, infer
 from zerosum.data.tables.modes import Modes
@@ -58,7 +58,7 @@ def describe(series: pd.Series, name: Name, asked: str | None = None, most: int 
         notes = [f"{name}: identifiers, made anew, not learned"]
     elif kind in ("continuous", "integer", "datetime"):
         content = _numbers(series, missing, cells, kind, name)
-        notes = _ambiguous(present, form) if form and asked is None else []
+        notes = (_ambiguous(present, form) if asked is None else []) + _converted(present, form) if form else []
         notes = [f"{name}: {note}" for note in notes]
     elif kind != "text":
         content = _categories(series, cells, name, kind, most)
@@ -100,9 +100,17 @@ def _ambiguous(present: pd.Series, form: str) -> list[str]:
     swapped = form.replace("d", "\0").replace("m", "d").replace("\0", "m")
     if swapped == form or bare(swapped) not in FORMATS or form.startswith("%Y"):
         return []
-    if pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(swapped), errors="coerce").isna().any():
+    if parse(texts, swapped, "coerce").isna().any():
         return []
     return [f"dates read as {form}; they could be {swapped} as well (--data.kinds NAME=datetime:{swapped})"]
+
+
+def _converted(present: pd.Series, form: str) -> list[str]:
+    """A word about dates of other offsets from UTC than that which they will be written with."""
+    apart = form.removeprefix(bare(form))
+    if offset(form) is None or present.astype(str).str.endswith(apart).all():
+        return []
+    return [f"dates of several offsets from UTC: learned and written as {apart.strip()}"]
 
 
 # -- numbers ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from zerosum.data.tables.cells import Cells, as_objects, dtype_from, is_object, take, typed
-from zerosum.data.tables.dates import MIDNIGHT, parsing, spell
+from zerosum.data.tables.dates import MIDNIGHT, parse, spell
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 """Ticks a second."""
@@ -76,7 +76,7 @@ def parse_dates(series: pd.Series, form: str) -> pd.Series:
     Raises ValueError for text of another format.
     """
     codes, texts = pd.factorize(series)
-    times = pd.to_datetime(pd.Series(texts, dtype=object), format=parsing(form)).astype("datetime64[us]")
+    times = parse(np.asarray(texts, dtype=object), form).astype("datetime64[us]")
     return pd.Series(times.array.take(codes, allow_fill=True))
 
 
