@@ -316,7 +316,8 @@ def _game(command: Command, dataset: Dataset) -> Any:
     try:
         with warnings.catch_warnings(category=UserWarning, action="ignore"):  # of empty layers; they are refused below
             game = game_class(_config(command), dataset.spec)
-    except (RuntimeError, ValueError, ZeroDivisionError) as error:
+            game.phases()
+    except (RuntimeError, ValueError, ArithmeticError, LookupError) as error:
         if "memory" in str(error):
             raise
         reason = str(error).splitlines()[0]

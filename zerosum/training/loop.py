@@ -196,6 +196,7 @@ def train(
         the best generator where a callback scored it, else the last.
 
     Raises:
+        BadOption: the settings ask for no rounds, or fewer.
         NotFinite: training diverged and could not be saved by going back.
         KeyboardInterrupt: interrupted; everything is saved and `resume` continues.
     """
@@ -203,6 +204,7 @@ def train(
     arena.micro_batch = None if run.micro_batch == "auto" else run.micro_batch  # refused by Run.batch
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
     game.meet(training.dataset.train)
+    _something_to_play(game, run)
     said = [*game.notes(), *_restore(training)]
     with _signals() as caught:
         try:
@@ -215,6 +217,17 @@ def train(
             training.close()
     arena.barrier()
     return training.generator() if training.best is None else TrainedGenerator.load(folder / "generator", arena.device)
+
+
+def _something_to_play(game: Game, run: Run) -> None:
+    """Check the rounds that the settings ask for. Raises BadOption."""
+    for phase in game.phases():
+        if phase.rounds < 0:
+            raise BadOption(f"the phase {phase.name!r} is to last {phase.rounds} rounds; it must be 0 or more.")
+    if not game.total_rounds and not run.samples and not run.minutes:
+        raise BadOption(
+            "nothing is to be trained: rounds or epochs are 0, and neither --run.samples nor --run.minutes is given."
+        )
 
 
 def _play(training: Training, caught: list[int]) -> None:

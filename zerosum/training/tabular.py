@@ -52,6 +52,8 @@ class Tabular(Game):
         """
         if self.spec.kind != "table":
             raise BadOption(f"{system} learns tables, but the data is {self.spec.kind}: give a CSV or Parquet file.")
+        if self.config.batch_size < 1 or pack < 1:
+            raise BadOption(f"rows in batches of {self.config.batch_size}, packed by {pack}: both must be 1 or more.")
         if self.config.batch_size % pack:
             raise BadOption(f"a batch of {self.config.batch_size} rows cannot be packed by {pack}: choose a multiple.")
         self.layout, self.blocks = Layout(self.spec), Blocks(self.spec)
