@@ -35,6 +35,8 @@ from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.reading import read_table
 from zerosum.data.tables.store import TableStore
 from zerosum.metrics.imputation import errors, hide, is_number, realism
+from zerosum.metrics.tables import simple_imputers
+from zerosum.metrics.tables.simple_imputers import DONORS, Numeric
 from zerosum.training import loop
 from zerosum.training.arena import Arena, has_bf16
 from zerosum.training.imputer import Imputer
@@ -49,8 +51,6 @@ CATEGORICAL = {
 DROPPED = {"credit_default": ["ID"]}
 MECHANISMS = ("mcar", "mar", "mnar")
 SHARE = 0.2
-DONORS = 5_000
-"""Rows that nearest neighbours are looked for among, and that forests learn from, at most."""
 NAME = "imputation"
 
 
@@ -118,43 +118,9 @@ def kept(truth: pd.DataFrame, made: pd.DataFrame, lost: np.ndarray) -> dict[str,
 # -- ways -------------------------------------------------------------------------------------------------------------
 
 
-class Numeric:
-    """A holed table as numbers: columns of numbers scaled by their range, categories as one-hots; NaN where missing."""
-
-    def __init__(self, frame: pd.DataFrame, levels: dict[str, list[str]] | None = None):
-        self.frame, self.levels, columns, self.pieces, start = frame, dict[str, list[str]](), [], [], 0
-        for name in frame.columns:
-            if is_number(frame[name]):
-                low, high = frame[name].min(), frame[name].max()
-                columns.append(((frame[name] - low) / ((high - low) or 1.0)).to_numpy()[:, None])
-            else:
-                self.levels[name] = levels[name] if levels else sorted(frame[name].dropna().unique())
-                hot = (frame[name].to_numpy()[:, None] == np.array(self.levels[name], dtype=object)).astype(float)
-                columns.append(np.where(frame[name].isna().to_numpy()[:, None], np.nan, hot))
-            self.pieces.append(slice(start, start := start + columns[-1].shape[1]))
-        self.x = np.concatenate(columns, 1)
-
-    def back(self, x: np.ndarray) -> pd.DataFrame:
-        """The table with missing cells from numbers (n, d): of one-hots the largest."""
-        made, start = self.frame.copy(), 0
-        for name in made.columns:
-            missing = made[name].isna().to_numpy()
-            if name in self.levels:
-                end = start + len(self.levels[name])
-                own = np.array(self.levels[name], dtype=object)[x[:, start:end].argmax(1)]
-            else:
-                end, low, high = start + 1, made[name].min(), made[name].max()
-                own = x[:, start].clip(0.0, 1.0) * ((high - low) or 1.0) + low
-            made[name] = np.where(missing, own, made[name].to_numpy())
-            made[name] = made[name].astype(self.frame[name].dtype)
-            start = end
-        return made
-
-
 def mean(frame: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
     """The mean, or the most frequent category."""
-    numeric = Numeric(frame)
-    return {"best": numeric.back(np.where(np.isnan(numeric.x), np.nanmean(numeric.x, 0), numeric.x))}
+    return {"best": simple_imputers.mean(frame)}
 
 
 def knn(frame: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
@@ -179,31 +145,8 @@ def iterative(frame: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
 
 
 def chained(frame: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
-    """Chained equations (van Buuren and Groothuis-Oudshoorn 2011): Bayesian ridge for numbers, logistic regression for
-    categories, each from all other columns, learned on `DONORS` rows, three rounds over the columns.
-
-    Unlike `iterative`, which guesses each category from the other categories of the same, equally missing cell, and so
-    never leaves the most frequent one.
-    """
-    from sklearn.linear_model import BayesianRidge, LogisticRegression
-
-    start = Numeric(frame)
-    x, missing = Numeric(mean(frame, seed)["best"], start.levels).x, frame.isna().to_numpy()
-    draw = np.random.default_rng(seed)
-    for _ in range(3):
-        for j in np.argsort(missing.sum(0), kind="stable"):
-            if not missing[:, j].any():
-                continue
-            lost, own = missing[:, j], draw.permutation(np.flatnonzero(~missing[:, j]))[:DONORS]
-            others, piece = np.delete(x, np.r_[start.pieces[j]], 1), start.pieces[j]
-            if piece.stop - piece.start == 1:
-                x[lost, piece.start] = BayesianRidge().fit(others[own], x[own, piece.start]).predict(others[lost])
-                continue
-            with warnings.catch_warnings(action="ignore"):  # that it has not converged
-                fitted = LogisticRegression(max_iter=50).fit(others[own], x[own, piece].argmax(1))
-            x[lost, piece] = 0.0
-            x[np.flatnonzero(lost), piece.start + fitted.predict(others[lost])] = 1.0
-    return {"best": start.back(x)}
+    """Chained regressions."""
+    return {"best": simple_imputers.chained(frame, seed)}
 
 
 def forest(frame: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:

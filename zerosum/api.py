@@ -30,6 +30,7 @@ from zerosum.metrics.reference import enough
 from zerosum.metrics.scores import Scores
 from zerosum.metrics.scores import evaluate as score
 from zerosum.metrics.tables.callback import TableScoring
+from zerosum.metrics.tables.imputing import ImputationScores, ImputerScoring, evaluate_imputer
 from zerosum.metrics.tables.scores import TableScores, evaluate_tables
 from zerosum.report.callback import Reporting
 from zerosum.report.nearest import check as check_pictured
@@ -240,14 +241,14 @@ def evaluate(
     generator: TrainedGenerator | Path | str, data: Any = None, *, features: str = "auto", n: int = 10_000,
     seed: int = 0, weights: Path | None = None, options: Data | None = None, per_class: bool = False,
     fair: str | None = None, favourable: str | None = None, nearest: Path | None = None,
-) -> Scores | TableScores:  # fmt: skip
+) -> Scores | TableScores | ImputationScores:  # fmt: skip
     """Measure a generator (or the one of a run folder) against data, by default the data it was trained on.
 
     Args:
         generator: a generator, a run folder, or the folder of a generator.
         data: what it is compared with; by default what a run was trained on.
         features: what images are compared by.
-        n: generated samples.
+        n: generated samples; of an imputer, held-out rows at most.
         seed: of the generated samples.
         weights: a local weights file for features of images.
         options: how the data is read.
@@ -270,6 +271,10 @@ def evaluate(
     if data is None:
         raise BadOption("evaluate needs data to compare with: a path, a built-in name, or a Dataset.")
     dataset = data if isinstance(data, Dataset) else load_data(data, options or Data(resolution=_resolution(generator)))
+    if isinstance(generator, Imputer):
+        if fair is not None or favourable is not None or nearest is not None:
+            raise BadOption("--fair, --favourable and --nearest are not for imputers.")
+        return evaluate_imputer(generator, dataset, rows=n, seed=seed)
     if isinstance(generator, TableGenerator):
         if nearest is not None:
             raise BadOption("--nearest is for images; of tables, the scores tell how near rows are to training rows.")
@@ -444,9 +449,9 @@ def _scoring(command: Command, dataset: Dataset, game: Any) -> list[Callback]:
         return [Pictures(), Scoring(command.features, weights=command.weights)]
     if command.features not in ("auto", "none") or command.weights is not None:
         raise BadOption("--features and --weights are for images; scores of tables need none: leave them out.")
-    if command.features == "none" or isinstance(game.trained(), Imputer):
+    if command.features == "none":
         return []
-    return [TableScoring(choose=not game.private)]
+    return [ImputerScoring() if isinstance(game.trained(), Imputer) else TableScoring(choose=not game.private)]
 
 
 def _describe(command: Command, dataset: Dataset, arena: Arena, folder: Path, said: dict[str, Any]) -> None:

@@ -21,6 +21,8 @@ class Options:
     Example: zerosum evaluate runs/r3gan-scans-20260101-1 --nearest nearest.png
 
     Example: zerosum evaluate runs/ctgan-customers-20260101-1 --html report.html
+
+    Example: zerosum evaluate runs/masked_imputer-survey-20260101-1
     """
 
     run: Annotated[Path, tyro.conf.Positional]
@@ -34,7 +36,7 @@ class Options:
     weights: Path | None = None
     """Weights file for inception or dinov2, where they cannot be downloaded."""
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 10_000
-    """Generated samples."""
+    """Generated samples; of an imputer, held-out rows at most."""
     seed: int = 0
     """Of the generated samples."""
     per_class: bool = False
@@ -82,7 +84,7 @@ def _page(path: Path, scores: Any, title: str) -> None:
     from zerosum.report.tables import write_tables
 
     if not isinstance(scores, TableScores):
-        raise BadOption("--html is for tables; of images, a run's report.html shows the scores.")
+        raise BadOption("--html is for synthetic tables; of images and imputers, a run's report.html shows the scores.")
     write_tables(path, scores, title)
 
 

@@ -13,10 +13,12 @@ from typing import Any, TypeGuard
 from zerosum.core.errors import BadFile
 from zerosum.core.files import read_json
 from zerosum.metrics.scores import Scores
+from zerosum.metrics.tables.imputing import ImputationScores
 from zerosum.metrics.tables.scores import TableScores
 
 CLOCKS = ("kind", "samples", "rounds", "seconds")
 """What every line has besides its values."""
+Measured = Scores | TableScores | ImputationScores
 Points = list[tuple[float, float]]
 """(samples shown, value), in the order of samples; a value may be NaN or infinite."""
 
@@ -45,7 +47,7 @@ class Record:
 
     folder: Path
     config: dict[str, Any] = field(default_factory=dict)
-    scores: Scores | TableScores | None = None
+    scores: Measured | None = None
     health: dict[str, Any] = field(default_factory=dict)
     lines: list[dict[str, Any]] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
@@ -105,13 +107,13 @@ def _object(path: Path, record: Record, consequence: str) -> dict[str, Any]:
     return content
 
 
-def _scores(path: Path, record: Record) -> Scores | TableScores | None:
+def _scores(path: Path, record: Record) -> Measured | None:
     content = _object(path, record, f"zerosum evaluate {record.folder} measures the generator in full")
     if not content:
         return None
     try:
-        kind = TableScores if content.get("kind") == "table" else Scores
-        return kind.from_json(json.dumps(content))
+        kinds: dict[Any, type[Measured]] = {"table": TableScores, "imputation": ImputationScores}
+        return kinds.get(content.get("kind"), Scores).from_json(json.dumps(content))
     except BadFile as error:
         record.problems[path.name] = f"{path.name}: {error}"
         return None

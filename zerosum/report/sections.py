@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from zerosum.metrics.scores import MEANINGS, Scores
+from zerosum.metrics.tables.imputing import ImputationScores
 from zerosum.metrics.tables.scores import MEANINGS as TABLE_MEANINGS
 from zerosum.report.command import written
 from zerosum.report.html import Child, Html, escape, join, missing, rows, tag
@@ -124,6 +125,8 @@ def _count(record: Record) -> Html | None:
 
 def headline(record: Record) -> tuple[str, float] | None:
     """The score to name first: of the last full evaluation, or else of the last snapshot."""
+    if isinstance(record.scores, ImputationScores):
+        return record.scores.headline
     if record.scores and record.scores.values:
         key, value = next(iter(record.scores.values.items()))
         return (record.scores.printed(key) if isinstance(record.scores, Scores) else TABLE_MEANINGS[key][0]), value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zerosum.core.files import write_text
+from zerosum.metrics.tables.imputing import MECHANISMS, SCORES, WAYS, ImputationScores, stated
 from zerosum.metrics.tables.scores import BASELINES, MEANINGS, TableScores
 from zerosum.report import table_plots as plots
 from zerosum.report import table_verdict as verdict
@@ -94,7 +95,9 @@ def _notes(scores: TableScores) -> Html:
 
 def run_scores(record: Record) -> Html:
     """Of a run that made rows: the last full evaluation, where its own page is, and the scores of the snapshots."""
-    if not isinstance(record.scores, TableScores):
+    if isinstance(record.scores, ImputationScores):
+        body = imputation_table(record.scores)
+    elif not isinstance(record.scores, TableScores):
         body = missing(record.problems.get("scores.json", "No full evaluation yet."))
     else:
         link = tag("a", PAGE, href=PAGE) if (record.folder / PAGE).is_file() else None
@@ -128,6 +131,22 @@ def score_table(scores: TableScores) -> Html:
         "Independent columns: each cell drawn by itself."
     )
     return join([tag("div", table, class_="scroll"), tag("p", hint, class_="hint") if names else None])
+
+
+def imputation_table(scores: ImputationScores) -> Html:
+    """What an imputer got wrong of cells that were hidden, beside simple ways to fill them in."""
+    ways, body, before = list(next(iter(scores.values.values()))), [], None
+    for mechanism, key, found in scores.rows():
+        name, words = SCORES[key]
+        lost = f"{MECHANISMS[mechanism]} ({mechanism.upper()})" if mechanism != before else ""
+        printed = [number(found.get(way)) for way in ways]
+        cells = [tag("td", text if index else tag("b", text), class_="n") for index, text in enumerate(printed)]
+        body.append(tag("tr", tag("td", lost), tag("th", name, tag("small", words), scope="row"), *cells))
+        before = mechanism
+    heads = [tag("th", "lost"), tag("th", "score"), *(tag("th", WAYS[way], class_="n") for way in ways)]
+    table = tag("table", tag("thead", tag("tr", *heads)), tag("tbody", *body), class_="scores")
+    hint = tag("p", f"{stated(scores.protocol)}; lower is better everywhere.", class_="hint")
+    return join([tag("div", table, class_="scroll"), hint, *(tag("p", note, class_="hint") for note in scores.notes)])
 
 
 def _usefulness(scores: TableScores) -> Html:
