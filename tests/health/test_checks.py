@@ -189,6 +189,10 @@ def test_a_distance_that_rises(key: str, end: float, expected: str | None) -> No
 def test_a_distance_near_zero_may_waver() -> None:
     assert non_convergence.check(evidence(fd=[100.0, 0.1, 5.0, 5.0, 5.0])) is None
     assert non_convergence.check(evidence(fd=[100.0, 10.0, 50.0, 50.0, 15.0])) is None, "it has come back"
+    chance = evidence(energy=[0.008, -0.001, 0.012, 0.013, 0.01])
+    assert severity(non_convergence.check(chance)) == "ill", "of 512 samples"
+    chance.last.sizes["generated"] = 64
+    assert non_convergence.check(chance) is None
 
 
 # --- divergence
