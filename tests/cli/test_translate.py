@@ -395,7 +395,7 @@ def test_unknown_and_missing_labels(tmp_path: Path, using: Callable, zerosum: Co
 
 def test_a_run_that_translates_nothing(trained: Path, tmp_path: Path, zerosum: Command) -> None:
     code, _, err = zerosum("translate", trained, photos(tmp_path / "d"))
-    assert code == 2 and f"{trained} holds gan, which makes images from noise and translates none" in err
+    assert code == 2 and f"{trained} holds gan, which translates no images" in err
     assert f"`zerosum sample {trained}`" in err
     assert "does not exist" in zerosum("translate", tmp_path / "none", photos(tmp_path / "d")).err
 

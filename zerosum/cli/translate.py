@@ -135,7 +135,7 @@ def opened(options: Options) -> Translator:
     translator = api.load(options.run, _device(options.device))
     if not isinstance(translator, Translator):
         raise BadOption(
-            f"{options.run} holds {translator.facts.get('system')}, which makes images from noise and translates none: "
+            f"{options.run} holds {translator.facts.get('system')}, which translates no images: "
             f"`zerosum sample {options.run}`."
         )
     translator = translator.back if options.back else translator
