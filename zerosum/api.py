@@ -264,6 +264,8 @@ def evaluate(
             command = read_command(Path(generator))
             data, options = command.data, options or command.options
         generator = load(generator)
+    if not 0 <= seed < 2**32:
+        raise BadOption(f"--seed is {seed}; it must be between 0 and {2**32 - 1:,}.")
     if n < 2:
         raise BadOption(
             f"--n is {n}; scores need at least 2 generated samples, and are worth something from some thousands on."

@@ -284,6 +284,7 @@ OPTIONS = [
 GENERATORS = [
     Case("sample of nothing", lambda w: ["sample", w.path / "nothing"], "does not exist"),
     Case("sample without a generator", lambda w: ["sample", folder(w.path / "d")], "holds no generator"),
+    Case("negative seed of scores", lambda w: ["evaluate", w.trained, "--seed", "-1"], "--seed is -1; it must be between"),
     Case("sample before the first snapshot", damaged(lambda run: shutil.rmtree(run / "generator"), "sample"), "no generator yet"),
     Case("cut weights", damaged(lambda run: cut(run / "generator/model.safetensors"), "sample"), "model.safetensors"),
     Case("pickle as weights", damaged(lambda run: foreign(run), "sample"), "model.safetensors"),
