@@ -3,9 +3,10 @@
     python -m venv runs/rival && runs/rival/bin/pip install ctgan pyarrow
     python -m benchmarks.tables --epochs 30 --seeds 3
 
-Both get the same training rows, the same columns of categories, the same epochs and batches, one after the other, on a
-machine that has nothing else to do. The package is not a dependency: it wants an older pandas, and its licence does not
-allow every use; so it runs in an interpreter of its own. Reads tables/*.csv.gz in the folder that ZEROSUM_DATA names.
+Here labels are drawn by a rule, and, to compare, by G as in the package (--label-steps 0). All get the same training
+rows, the same columns of categories, the same epochs and batches, one after the other, on a machine that has nothing
+else to do. The package is not a dependency: it wants an older pandas, and its licence does not allow every use; so it
+runs in an interpreter of its own. Reads tables/*.csv.gz in the folder that ZEROSUM_DATA names.
 Encoding is all from a DataFrame to what training starts from; an epoch, the rounds (here "whole" has the start, health
 checks and checkpoints, too, which the package does not have); sampling, 100,000 rows to a DataFrame (the median of
 three). Rows are judged by `zerosum.metrics.tables`: as many synthetic as training rows, a tenth held out.
@@ -19,6 +20,7 @@ import os
 import subprocess
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from zerosum.metrics.tables.scores import BASELINES, evaluate_tables
 from zerosum.training.loop import Run
 
 TARGETS = {"adult": "income", "credit_default": "default.payment.next.month", "king_county_houses": "price"}
+OURS = {"zerosum": Config(), "zerosum --label-steps 0": Config(label_steps=0)}
 SCORES = (
     "shapes",
     "pairs",
@@ -70,15 +73,16 @@ def main() -> None:
 
 
 def measured(table: str, given: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each of the two, on one table, over all seeds."""
-    found: dict[str, list[dict[str, Any]]] = {"zerosum": [], "ctgan": []}
+    """A row for each of them, on one table, over all seeds."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in OURS} | {"ctgan": []}
     baselines: dict[str, dict[str, float]] | None = None
     for seed in range(given.seeds):
         for name in found:
-            folder = given.folder / f"{table}-{given.epochs}-{name}-{seed}"
+            folder = given.folder / f"{table}-{given.epochs}-{name.replace(' ', '-')}-{seed}"
             result = folder / "measured.json"
             if not result.exists():
-                one = (ours if name == "zerosum" else theirs)(table, seed, folder, given, baselines)
+                asked = (table, seed, folder, given, baselines)
+                one = ours(*asked, OURS[name]) if name in OURS else theirs(*asked)
                 result.write_text(json.dumps(one, indent=2) + "\n")
             one = json.loads(result.read_text())
             baselines = one["baselines"]
@@ -89,7 +93,7 @@ def measured(table: str, given: argparse.Namespace) -> list[dict[str, Any]]:
                 "rows": found["ctgan"][0]["rows"], "columns": found["ctgan"][0]["columns"]}  # fmt: skip
     rows = [
         {
-            "system": f"{name} {runs[0]['version']}",
+            "system": name.replace(name.split()[0], f"{name.split()[0]} {runs[0]['version']}"),
             "values": gathered(runs, "values") | gathered(runs, "seconds", ", s"),
         }
         for name, runs in found.items()
@@ -121,14 +125,16 @@ def read(table: str) -> tuple[Dataset, float]:
 
 
 def ours(
-    table: str, seed: int, folder: Path, given: argparse.Namespace, baselines: dict[str, dict[str, float]] | None
-) -> dict[str, Any]:
+    table: str, seed: int, folder: Path, given: argparse.Namespace, baselines: dict[str, dict[str, float]] | None,
+    config: Config,
+) -> dict[str, Any]:  # fmt: skip
     """Train CTGAN here."""
     data, encode = read(table)
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder=folder / "run", seed=seed)
     began = time.perf_counter()
-    generator = zerosum.train("ctgan", data, config=Config(epochs=given.epochs), run=run, features="none", quiet=True)
+    config = replace(config, epochs=given.epochs)
+    generator = zerosum.train("ctgan", data, config=config, run=run, features="none", quiet=True)
     whole = (time.perf_counter() - began) / given.epochs
     epoch = float(read_lines(run.folder)[-1]["seconds"]) / given.epochs  # type: ignore[arg-type]
     generator.sample(1000)

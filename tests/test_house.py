@@ -140,6 +140,8 @@ def test_figures_of_the_readme_are_those_of_the_results() -> None:
     for row in json.loads((results / "systems-cifar10.json").read_text()):
         if row["system"].startswith(("r3gan", "dcgan")):
             assert f"{statistics.mean(row['values']['fd']):.1f}" in reached(readme, "r3gan")
+        if row["system"].startswith("stylegan2"):
+            assert f"FD (classifier) {statistics.mean(row['values']['fd']):.1f}" in reached(readme, "stylegan2")
     for row in json.loads((results / "systems-digits.json").read_text()):
         distances = row["values"]["fd"]
         figure = f"{statistics.mean(distances):.1f} ± {statistics.stdev(distances):.1f}"

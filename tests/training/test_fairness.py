@@ -11,12 +11,8 @@ import torch
 
 from zerosum.core.errors import BadOption
 from zerosum.data.tables.encoding import TableEncoding
-from zerosum.data.tables.store import TableStore
-from zerosum.gans.tables.ctgan import CTGAN, Config
 from zerosum.networks.tabular import Blocks
 from zerosum.objectives.parity import parity as parity_of
-from zerosum.training.arena import Arena
-from zerosum.training.conditions import BySampling
 from zerosum.training.fairness import Parity, favourable
 
 FRAME = pd.DataFrame({
@@ -113,55 +109,34 @@ def test_labels_are_pulled_and_groups_are_not() -> None:
     assert names(table, gradient.abs().sum(0).nonzero().squeeze(1)) == [("income", 0), ("income", 1)]
 
 
-def test_the_lesson_is_two_rules_of_which_one_is_fair() -> None:
-    table = encoding()
-    parity = Parity("sex", ">50K", 2.0, table.spec.shape[0])
-    parity.meet(table)
-    rows, weights = table.encode(FRAME)["row"], torch.rand(40, generator=torch.Generator().manual_seed(0))
-    terms = parity.lesson(rows, weights)
-    assert parity.C is not None
-    plain, fair = parity.C(rows).unbind(1)
-    label = rows[:, parity.good].squeeze(1)
-    wrong = torch.nn.functional.binary_cross_entropy(plain.sigmoid(), label, reduction="none")
-    assert terms["plain"].item() == pytest.approx((wrong * weights).mean().item(), rel=1e-4)
-    gap = parity_of(fair.sigmoid(), rows[:, parity.groups], weights)
-    assert terms["parity"].item() == pytest.approx(2.0 * gap.item(), rel=1e-4)
-    assert names(table, parity.C.hidden.nonzero().squeeze(1)) == [("income", 0), ("income", 1)]
-
-
-def test_several_favourable_values_and_none() -> None:
-    """Labels move between what is favourable and what is not, and among several as often as the rows have them."""
+def test_the_parity_of_a_rule() -> None:
     table = encoding("level")
-    parity = Parity("sex", "level>=2", 1.0, table.spec.shape[0])
+    parity = Parity("sex", "level>=2", 2.0)
+    rows = table.encode(FRAME)["row"]
+    logits = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+    [first] = [piece.start for b, piece in zip(table.spec.blocks, table.spec.slices, strict=True) if b.name == "level"]
+    assert parity.of_rule(logits, first, rows) == {}  # before it has met the table
     parity.meet(table)
-    assert names(table, parity.poor) == [("level", 0)]
-    assert parity.C is not None
-    torch.nn.init.zeros_(parity.C.head.weight)
-    parity.C.head.bias.data = torch.tensor([-9.0, 9.0])  # from hardly ever to nearly always
-    rows = table.encode(FRAME)["row"].repeat(50, 1)
-    torch.manual_seed(0)
-    after = parity.relabelled(rows)
-    moved = after[rows[:, parity.poor].squeeze(1) > 0].index_select(1, parity.label).mean(0)
-    assert moved[0] < 0.01 and moved[1] == pytest.approx(2 / 3, abs=0.06)
-    assert after[:, parity.label].sum(1).eq(1).all()
+    good = logits.softmax(1)[:, 1:].sum(1)
+    expected = 2.0 * parity_of(good, rows[:, parity.groups])
+    assert parity.of_rule(logits, first, rows)["parity"].item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "name"),
+    [
+        (">50K", "income", "income"),
+        ("level>=2", "income", "level"),
+        ("7=c", None, "7"),
+        ("a=b", 7, "7"),
+        ("x", None, ""),
+    ],
+)
+def test_which_column_the_label_is(text: str, target: Any, name: str) -> None:
+    spec = encoding(target).spec
+    column = Parity("sex", text, 1.0).column(spec)
+    assert {block.name for block in spec.blocks if block.column == column} == ({name} if name else set())
 
 
 def test_other_columns_than_the_target_need_no_target() -> None:
     assert favourable("income=>50K", encoding(None))[1].tolist() == [False, True]
-
-
-def test_rows_count_as_often_as_they_are_drawn() -> None:
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": draw.choice(["x", "y", "z"], 4000, p=[0.9, 0.09, 0.01]), "b": draw.random(4000) < 0.2})
-    table = TableEncoding.fit(frame)
-    store = TableStore(table, *table.compact(frame))
-    game = CTGAN(Config(hidden=8), table.spec).seat(Arena())
-    game.meet(store)
-    order = BySampling(store, (0,))
-    condition = order.beside(0, 50_000)["condition"]
-    weights = game.as_drawn({"condition": condition})
-    assert weights is not None and weights.mean() == pytest.approx(1.0, abs=0.03)
-    found = (condition * weights[:, None]).sum(0) / 25_000
-    counts = torch.cat([store.counts[j] for j in table.layout.discrete]) / 4000
-    torch.testing.assert_close(found, counts.to(found.dtype), rtol=0.1, atol=0.01)
-    assert game.as_drawn({}) is None

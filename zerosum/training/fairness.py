@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
+from zerosum.data.spec import Spec
 from zerosum.data.tables.columns import Categories, Name
 from zerosum.data.tables.constraints import Condition, spelled
 from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.given import fulfilling
 from zerosum.data.tables.grammar import OPERATORS, no_column, parse_condition
-from zerosum.networks.tabular_mlp import Predictor
 from zerosum.objectives.parity import parity
 from zerosum.training.player import Losses
 
@@ -20,30 +19,26 @@ from zerosum.training.player import Losses
 class Parity(nn.Module):
     """Parity of rows' labels between the groups of a protected column.
 
-    With a teacher, two rules for the label are learned from real rows, one as it is and one that is as favourable to
-    one group as to another. Games are then shown rows whose labels were changed where the second is less (or more)
-    favourable than the first, by as much as it is: so a model that learns from generated rows learns a fair rule, the
-    rest of the row stays what it is, and labels stay as certain as they were.
+    Where the label is drawn by a rule (`zerosum.networks.tabular_label`), the rule is learned so that it is as
+    favourable to one group as to another. What a model learns from generated rows is then this rule, the rest of the
+    rows stays what it is, and labels stay as certain as they were.
 
-    Without, G's labels themselves are pulled until the groups' shares are alike, whatever row they are in: models then
-    find ways round (they see who is a husband), and labels become noise.
+    Without a rule G's labels themselves are pulled until the groups' shares are alike, whatever row they are in: models
+    then find ways round (they see who is a husband), and labels become noise.
 
     Args:
         fair: the protected column; None: nothing is asked for.
         favourable: a value of the target, or a condition on another column of categories ("education=Masters").
         weight: of the squared difference between the groups.
-        width: numbers of a row, where there is a teacher; else 0.
 
     Raises:
         BadOption: only one of the two is given, or the weight is negative.
     """
 
-    poor: Tensor
-    label: Tensor
     groups: Tensor
     good: Tensor
 
-    def __init__(self, fair: str | None, favourable: str | None, weight: float, width: int = 0):
+    def __init__(self, fair: str | None, favourable: str | None, weight: float):
         super().__init__()
         if (fair is None) != (favourable is None):
             given, lacking = ("--favourable", "--fair") if fair is None else ("--fair", "--favourable")
@@ -52,11 +47,14 @@ class Parity(nn.Module):
             raise BadOption(f"--fairness is {weight}; it is a weight of 0 or more.")
         self.fair, self.favourable, self.weight = fair, favourable, weight
         # Found out anew by `meet` before each training, so not part of a checkpoint.
-        for name in ("groups", "good", "poor", "label"):
+        for name in ("groups", "good"):
             self.register_buffer(name, torch.zeros(0, dtype=torch.int64), persistent=False)
-        self.C = None
-        if fair is not None and width:
-            self.C = Predictor(torch.zeros(width, dtype=torch.bool), 2, units=64, layers=1, dropout=0.0)
+
+    def column(self, spec: Spec) -> int | None:
+        """The label: the column that `favourable` names, else the target; None where there is none."""
+        name, *right = OPERATORS.split(self.favourable or "", maxsplit=1)
+        named = [block.column for block in spec.blocks if block.name == name.strip()]
+        return named[0] if right and named else spec.target
 
     def meet(self, table: TableEncoding) -> None:
         """Find the groups, and what is favourable, among the categories of a table.
@@ -69,14 +67,9 @@ class Parity(nn.Module):
         groups, good = self._groups(self.fair, table), favourable(self.favourable, table)
         if groups[0] == good[0]:
             raise BadOption(f"--fair {self.fair} and --favourable {self.favourable} name the same column.")
-        choice, allowed = good
-        known = torch.arange(len(allowed)) < len(allowed) - table.layout.choices[choice].missing
-        found = {"groups": groups, "good": good, "poor": (choice, known & ~allowed), "label": (choice, known | True)}
-        for name, (choice, which) in found.items():
+        for name, (choice, which) in {"groups": groups, "good": good}.items():
             places = table.layout.starts[1][choice] + which.nonzero().squeeze(1)
             setattr(self, name, places.to(self.get_buffer(name).device))
-        if self.C is not None:
-            self.C.hidden.zero_()[self.label] = True
 
     def _groups(self, fair: str, table: TableEncoding) -> tuple[int, Tensor]:
         """Which choice the groups are, and which of its categories (bool): all but "missing"."""
@@ -93,36 +86,17 @@ class Parity(nn.Module):
         """Whether groups and labels are asked for, and found."""
         return len(self.groups) > 0
 
-    def lesson(self, rows: Tensor, weights: Tensor | None = None) -> Losses:
-        """The teacher's loss on real rows (n, d), each counted as much as its weight (n,) says; without a label not."""
-        assert self.C is not None
-        label = rows.index_select(1, self.good).sum(1)
-        there = label + rows.index_select(1, self.poor).sum(1)
-        weights = there if weights is None else weights * there
-        plain, fair = self.C(rows).unbind(1)
-        gap = parity(fair.sigmoid(), rows.index_select(1, self.groups), weights)
-        entropies = [F.binary_cross_entropy_with_logits(guess, label, weights) for guess in (plain, fair)]
-        return {"plain": entropies[0], "fair": entropies[1], "parity": self.weight * gap}
+    def of_rule(self, logits: Tensor, first: int, rows: Tensor) -> Losses:
+        """The parity of a rule for the label, on real rows (n, d).
 
-    @torch.no_grad()
-    def relabelled(self, rows: Tensor) -> Tensor:
-        """Real rows (n, d) with fair labels: as few are changed as make them as probable as the fair rule says, if
-        they were as probable as the plain one does. Rows whose label is missing stay as they are.
+        Args:
+            logits: (n, categories) of the label.
+            first: where the label's first category is in a row.
         """
-        assert self.C is not None
-        plain, fair = self.C(rows).sigmoid().clamp(1e-6, 1.0 - 1e-6).unbind(1)
-        good, poor = (rows.index_select(1, places).sum(1) for places in (self.good, self.poor))
-        change = good * (1.0 - fair / plain) + poor * (fair - plain) / (1.0 - plain)
-        changed = torch.rand_like(change) < change
-        rows = rows.clone()
-        for own, places in ((poor, self.good), (good, self.poor)):
-            # Which of several favourable categories it is then, is drawn as the rows have them.
-            shares = rows.index_select(1, places).sum(0) + 1e-6
-            drawn = places[torch.multinomial(shares, len(rows), replacement=True)]
-            which = changed & (own > 0.5)
-            rows[:, self.label] = rows[:, self.label].masked_fill(which[:, None], 0.0)
-            rows.scatter_add_(1, drawn[:, None], which[:, None].to(rows.dtype))
-        return rows
+        if not self.known:
+            return {}
+        good = logits.softmax(1).index_select(1, self.good - first).sum(1)
+        return {"parity": self.weight * parity(good, rows.index_select(1, self.groups))}
 
     def of_labels(self, log: Tensor) -> Losses:
         """The parity of generated labels, of the logarithms of the probabilities of choices (n, d). The labels alone

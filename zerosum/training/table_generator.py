@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from zerosum.data.tables.encoding import TableEncoding
 from zerosum.data.tables.given import Wanted, asked, balanced, told
 from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular import Blocks, gumbel_noise
+from zerosum.networks.tabular_label import LabelRule
 from zerosum.training.arena import has_bf16
 from zerosum.training.conditions import choose, vectors
 from zerosum.training.generator import Given, TrainedGenerator
@@ -50,14 +52,23 @@ class TableGenerator(TrainedGenerator):
         network: with the buffer `counts` (k,): how often each category occurs.
         latent: the distribution of z.
         spec: of the rows.
+        rule: by which labels are drawn, given the rest of a row; None: they are the network's own.
     """
 
     example = 'import zerosum\n\nframe = zerosum.load("this/folder").sample(1000, seed=1)'
 
-    def __init__(self, network: nn.Module, latent: Latent, spec: Spec):
+    def __init__(self, network: nn.Module, latent: Latent, spec: Spec, rule: LabelRule | None = None):
         super().__init__(network, latent, spec)
         self.layout, self.blocks = Layout(spec), Blocks(spec)
         self.network.register_buffer("tilt", torch.zeros(spec.shape[0]))
+        if rule is not None:
+            self.network.add_module("rule", copy.deepcopy(rule).eval().requires_grad_(False))
+
+    @property
+    def rule(self) -> LabelRule | None:
+        """How labels depend on the rest of a row; None: they are the network's own."""
+        rule = getattr(self.network, "rule", None)
+        return rule if isinstance(rule, LabelRule) else None
 
     @property
     def at_once(self) -> int:
@@ -227,18 +238,23 @@ class TableGenerator(TrainedGenerator):
         draw = randomness.generator("cpu", seed, "rows", turn)
         column, u = spread(n, max(len(self.layout.discrete), 1), draw)
         condition = self._wanting(wanted, u) if wanted else self._conditions(column, u)
-        never = self._never(wanted).to(self.device) if wanted else None
+        label = self.rule.number if self.rule else None
+        others = {j: allowed for j, allowed in wanted.items() if j != label}
+        never = self._never(others).to(self.device) if others else None
         size = max(PIECE // self.spec.shape[0], POOL if wanted else 1)
         made = []
         for own in condition.split(size):
             w = self.map(self.latent.draw(len(own), draw), None, truncation).to(self.device)
             rows = self.synthesise(w, {"condition": own}).float()
             if never is not None:
-                rows = rows[self._willing(rows, wanted, draw)].masked_fill(never, -torch.inf)
+                rows = rows[willing(self._likely(rows, others), draw)].masked_fill(never, -torch.inf)
             scalars = rows.index_select(1, self.layout.starts[0].to(rows.device)).clamp(-1.0, 1.0)
             # The largest logit with Gumbel noise is a choice drawn by its probability.
             noise = gumbel_noise(torch.rand(rows.shape, generator=draw)).to(rows.device)
-            made.append((scalars, self.layout.condense(rows + noise)[1]))
+            choices = self.layout.condense(rows + noise)[1]
+            if self.rule is not None:
+                scalars, choices = self.labelled(scalars, choices, draw, None if label is None else wanted.get(label))
+            made.append((scalars, choices))
         return torch.cat([scalars for scalars, _ in made]), torch.cat([choices for _, choices in made])
 
     def _never(self, wanted: Wanted) -> Tensor:
@@ -249,21 +265,39 @@ class TableGenerator(TrainedGenerator):
             result[start : start + len(allowed)] = ~allowed
         return result
 
-    def _willing(self, rows: Tensor, wanted: Wanted, draw: torch.Generator) -> Tensor:
-        """Which rows are kept under a condition: bool (n,).
-
-        How probable it is that a z makes a row of the wanted categories, its logits tell. Rows are kept in proportion
-        to that, and then given one of these categories: what throwing away all others would leave, too, from far fewer
-        draws.
-        """
+    def _likely(self, rows: Tensor, wanted: Wanted) -> Tensor:
+        """The logarithm of how probable it is that logits (n, d) become rows of the wanted categories (n,)."""
         log = self.blocks.log_softmax(rows)
         likely = torch.zeros(len(rows), device=rows.device)
         for j, allowed in wanted.items():
             start = int(self.layout.starts[1][j])
             likely += log[:, start : start + len(allowed)][:, allowed.to(rows.device)].logsumexp(1)
-        most = likely.max()
-        kept = torch.rand(len(rows), generator=draw).log().to(rows.device) < likely - most
-        return kept & (most > NEVER)
+        return likely
+
+    def labelled(
+        self, scalars: Tensor, choices: Tensor, draw: torch.Generator, allowed: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Scalars (n, s) and choices (n, c) of rows, given labels by the rule, in place.
+
+        Args:
+            draw: decides which.
+            allowed: bool (categories,), those that are wanted: m <= n rows are then left, which are the likeliest to
+                have one of them.
+        """
+        rule = self.rule
+        assert rule is not None
+        logits, means, deviations = rule(self.layout.expand(scalars, choices))
+        if allowed is not None:
+            logits = logits.log_softmax(1).masked_fill(~allowed.to(logits.device), -torch.inf)
+            kept = willing(logits.logsumexp(1), draw)
+            scalars, choices, logits = scalars[kept], choices[kept], logits[kept]
+            means, deviations = means[kept], deviations[kept]
+        places, chosen = rule.drawn(logits, means, deviations, draw)
+        if rule.number is not None:
+            choices[:, rule.number] = chosen
+        if rule.scalar is not None:
+            scalars[:, rule.scalar] = places
+        return scalars, choices
 
     # -- conditions ---------------------------------------------------------------------------------------------------
 
@@ -285,6 +319,20 @@ class TableGenerator(TrainedGenerator):
             f"of {drawn:,} rows drawn {found:,} fulfil {what}, but {n:,} were asked for: ask for fewer rows or less "
             "strict conditions, or train longer."
         )
+
+
+def willing(likely: Tensor, draw: torch.Generator) -> Tensor:
+    """Which rows are kept under a condition: bool (n,).
+
+    How probable it is that a row is of the wanted categories (`likely`, its logarithm), its logits tell. Rows are kept
+    in proportion to that, and then given one of these categories: what throwing away all others would leave, too, from
+    far fewer draws.
+    """
+    if not len(likely):
+        return torch.zeros(0, dtype=torch.bool, device=likely.device)
+    most = likely.max()
+    kept = torch.rand(len(likely), generator=draw).log().to(likely.device) < likely - most
+    return kept & (most > NEVER)
 
 
 def spread(n: int, columns: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:

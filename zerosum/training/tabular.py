@@ -12,22 +12,19 @@ from zerosum.data.spec import Batch, Store
 from zerosum.data.tables.rows import Layout
 from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular import Blocks
+from zerosum.networks.tabular_label import LabelRule
 from zerosum.training.batches import Order, Shuffled
 from zerosum.training.conditions import BySampling, counted, shares, vectors
 from zerosum.training.fairness import Parity
 from zerosum.training.game import Game, Phase
-from zerosum.training.optimizers import Adam
-from zerosum.training.player import Player
+from zerosum.training.labels import learn
 from zerosum.training.table_generator import TableGenerator
-
-TEACHER = Adam(1e-3, (0.9, 0.999), decay=1e-4)
-"""The optimizer of the teacher of fairness."""
 
 
 class Tabular(Game):
     """A game of rows. Its Config has `epochs` and `batch_size`; its G, made by `build`, takes z and a condition (n, k)
-    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`). Where `build` calls `fairly`, rows can
-    be asked to be fair.
+    and has the buffer `counts` (k,) (`zerosum.networks.tabular.Generator`). Where `build` calls `labelled`, labels
+    are drawn by a rule that is learned first, and rows can be asked to be fair.
 
     Attributes:
         layout: where scalars and choices are in a row.
@@ -35,6 +32,7 @@ class Tabular(Game):
         asked: int64 (k,), where the categories that a condition can ask for are in a row.
         calibrates: whether categories and modes of the trained generator are made as frequent as in the data.
         shares: (d,) how frequent they are there.
+        rule: how the label depends on the rest of a row; None: it is left to G.
         by_sampling: whether rows come as conditions ask for them, rare categories more often than they occur.
     """
 
@@ -43,6 +41,7 @@ class Tabular(Game):
     asked: Tensor
     shares: Tensor
     parity: Parity
+    rule: LabelRule | None
 
     def prepared(self, system: str, pack: int = 1) -> Layout:
         """The layout of the rows.
@@ -59,11 +58,15 @@ class Tabular(Game):
         self.layout, self.blocks = Layout(self.spec), Blocks(self.spec)
         self.register_buffer("asked", self.layout.conditions, persistent=False)
         self.register_buffer("shares", torch.zeros(self.spec.shape[0]))
-        self.length = self.config.batch_size
+        self.length, self.rule = self.config.batch_size, None
         return self.layout
 
     def meet(self, store: Store) -> None:
-        """How many rows an epoch has, and how often each category occurs."""
+        """How many rows an epoch has, how often each category occurs, how the label depends on the rest of a row.
+
+        Raises:
+            BadOption: what is asked to be fair is not in the table, or more than one column could be meant.
+        """
         self.length = len(store)
         if isinstance(store, TableStore):
             self.counts.copy_(counted(store))
@@ -71,6 +74,10 @@ class Tabular(Game):
             for part in self.children():
                 if isinstance(part, Parity):
                     part.meet(store.encoding)
+            if self.rule is not None:
+                if self.parity.known and not self.rule.hidden[self.parity.good].all():
+                    raise BadOption(f"--favourable {self.config.favourable}: write it as column=value.")
+                learn(self.rule, store, self.parity, self.config.label_steps)
 
     @property
     def counts(self) -> Tensor:
@@ -107,50 +114,34 @@ class Tabular(Game):
         own = rows.index_select(1, self.asked).masked_fill(owner != turn[:, None], -1.0)
         return vectors(own.argmax(1), len(self.asked))
 
-    def fairly(self, teacher: bool = True) -> None:
-        """Rows are to be fair where the settings `fair`, `favourable` and `fairness` ask for it: called by `build`."""
+    def labelled(self, pulls: bool = False) -> None:
+        """Labels are drawn by a rule where there is a target and `label_steps` to learn it in; where the settings
+        `fair`, `favourable` and `fairness` ask for it, by a fair one. Called by `build`.
+
+        Args:
+            pulls: whether the game can make G's own labels fair, where there is no rule.
+        """
         config = self.config
-        width = self.spec.shape[0] if teacher else 0
-        self.parity = Parity(config.fair, config.favourable, config.fairness, width)
-        if self.parity.C is not None:
-            self.teacher = Player(self.parity.C, optimizer=TEACHER)
+        if config.label_steps < 0:
+            raise BadOption(f"--label-steps is {config.label_steps}; it is a number of steps, or 0 for none.")
+        if config.fair and not config.label_steps and not pulls:
+            raise BadOption("--fair makes the rule for labels fair, but --label-steps is 0, so that there is none.")
+        self.parity = Parity(config.fair, config.favourable, config.fairness)
+        column = self.parity.column(self.spec)
+        if config.label_steps and column is not None and any(block.column == column for block in self.spec.blocks):
+            self.rule = LabelRule(self.spec, column)
 
-    def taught(self, batch: Batch) -> Batch:
-        """The batch as it is; or, where rows are to be fair and there is a teacher, with fair labels, after a step of
-        the teacher. Where a label is asked for, it is that of another row, drawn as if nothing had been asked for.
-        """
-        if self.parity.C is None or not self.parity.known:
-            return batch
-        self.teacher.step(lambda piece: self.parity.lesson(piece["row"], self.as_drawn(piece)), batch)
-        rows, weights = batch["row"], self.as_drawn(batch)
-        if weights is None:
-            return {**batch, "row": self.parity.relabelled(rows)}
-        conditions = batch["condition"].clone()
-        place = torch.isin(self.asked, self.parity.label).nonzero().squeeze(1)
-        which = (conditions.index_select(1, place).sum(1) > 0).nonzero().squeeze(1)
-        if len(which):
-            others = torch.multinomial(weights[which], len(which), replacement=True)
-            rows = rows.index_copy(0, which, rows[which[others]])
-        rows = self.parity.relabelled(rows)
-        conditions[which[:, None], place] = rows[which[:, None], self.parity.label]
-        return {**batch, "row": rows, "condition": conditions}
-
-    def as_drawn(self, batch: Batch) -> Tensor | None:
-        """How much each row of a batch counts (n,), so that conditions are as frequent as the data fulfils them, and
-        not as often as training by sampling asks for them; None: all alike.
-        """
-        if "condition" not in batch:
-            return None
-        sizes = [self.layout.choices[j].size for j in self.layout.discrete]
-        ratios = [
-            own * own.log1p().sum() / (own.log1p().clamp_min(0.5) * own.sum().clamp_min(1.0))
-            for own in self.counts.split(sizes)
-        ]
-        return batch["condition"] @ torch.cat(ratios).to(batch["condition"].dtype)
+    def notes(self) -> list[str]:
+        """Where labels come from."""
+        if self.rule is None:
+            return []
+        name = next(block.name for block in self.spec.blocks if block.column == self.rule.column)
+        how = "a fair rule" if self.parity.known else "a rule"
+        return [f"{name!r} is drawn by {how} learned from real rows, given the rest of a row; --label-steps 0: by G"]
 
     def trained(self) -> TableGenerator:
         """The generator, from its moving average where one is kept, its frequencies calibrated where that is wanted."""
-        made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec)
+        made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec, self.rule)
         if self.rounds and self.calibrates:
             if any(player.averages for player in self.players.values()):
                 made.settle()

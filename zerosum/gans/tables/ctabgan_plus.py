@@ -9,7 +9,8 @@ long-tailed columns; its general ones: --data.kinds, --data.scaling range). The 
 program: in a ReLU), and the information loss takes Euclidean norms (there: sums of magnitudes, which drown the critic).
 G's label is to be as probable as the predictor says, not its most probable one, and only in rows of which no label was
 asked for, so that labels stay as uncertain as they are. Samples come from a moving average of G, whose categories and
-modes are then made as frequent as in the data.
+modes are then made as frequent as in the data; but the target's cells are drawn by a rule that is learned from real rows
+(--label-steps 0: by G).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from zerosum.core.latents import Latent, Normal, Uniform
 from zerosum.data.spec import Batch, Spec
 from zerosum.data.tables.rows import Layout
 from zerosum.networks.tabular_conv import Critic, Generator
+from zerosum.networks.tabular_label import Label
 from zerosum.networks.tabular_mlp import Predictor
 from zerosum.objectives.adversarial import wasserstein_d, wasserstein_g
 from zerosum.objectives.penalties import gradient_penalty
@@ -60,11 +62,14 @@ class Config:
     """Weight of the disagreement with the predictor of the target (section 3.1)."""
     units: int = 256
     """Units of each of the predictor's four hidden layers (the authors' program)."""
+    label_steps: int = 1_000
+    """Steps in which a rule for the target is learned from real rows, by which labels are then drawn, given the rest of
+    a row; 0: by G, as in the paper."""
     fair: str | None = None
     """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 2.0
+    fairness: float = 1.5
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(2e-4, (0.5, 0.9), eps=1e-3, decay=1e-5)
     """All players' optimizer (the authors' program)."""
@@ -75,35 +80,29 @@ class Config:
 
 
 PRESETS = {
-    "program": Config(slerp=True, ema_half_life=None, calibrate=False),
+    "program": Config(slerp=True, label_steps=0, ema_half_life=None, calibrate=False),
     "laptop": Config(epochs=20, width=16, critic_steps=1, adam=Adam(2e-3, (0.5, 0.9), eps=1e-3, decay=1e-5)),
 }
 
 
-class Target(nn.Module):
-    """The numbers of a row that are the target: a place, a choice (of a category, or of a number's mode), or both.
+class Target(Label):
+    """The target's cell, of whose choice a predictor gives the logits, and of whose place a guess for each mode.
 
-    A predictor gives logits of the choice and a place for each mode.
+    Attributes:
+        asked: int64, which categories that a condition can ask for are the target's.
+        outputs: of the predictor.
 
     Args:
         spec: with a target that is learned.
     """
 
-    hidden: Tensor
     asked: Tensor
 
     def __init__(self, spec: Spec):
-        super().__init__()
-        own = [(b, piece) for b, piece in zip(spec.blocks, spec.slices, strict=True) if b.column == spec.target]
-        self.place = next((piece.start for block, piece in own if block.kind == "scalar"), None)
-        self.choice = next((piece for block, piece in own if block.kind == "softmax"), None)
-        self.choices = self.choice.stop - self.choice.start if self.choice else 0
-        self.outputs = self.choices + (max(self.choices, 1) if self.place is not None else 0)
-        hidden = torch.zeros(spec.shape[0], dtype=torch.bool)
-        for _, piece in own:
-            hidden[piece] = True
-        self.register_buffer("hidden", hidden, persistent=False)
-        asked = hidden.index_select(0, Layout(spec).conditions).nonzero().squeeze(1)
+        assert spec.target is not None
+        super().__init__(spec, spec.target)
+        self.outputs = self.choices + self.modes
+        asked = self.hidden.index_select(0, Layout(spec).conditions).nonzero().squeeze(1)
         self.register_buffer("asked", asked, persistent=False)
 
     def error(self, guess: Tensor, rows: Tensor) -> Tensor:
@@ -166,7 +165,7 @@ class CTABGANPlus(Tabular):
         self.critic = Player(self.D, optimizer=config.adam)
         self.generator = Player(self.G, optimizer=config.adam, ema_half_life=config.ema_half_life)
         self.calibrates = config.calibrate
-        self.fairly()
+        self.labelled()
         target = [block.column == self.spec.target for block in self.spec.blocks]
         self.predicting = bool(config.downstream) and any(target)
         if self.predicting:
@@ -183,7 +182,7 @@ class CTABGANPlus(Tabular):
     def round(self, batches: Batches) -> None:
         """Steps of the critic, one of the predictor, one of G."""
         for _ in range(self.config.critic_steps):
-            batch = self.taught(next(batches))
+            batch = next(batches)
             self.critic.step(self.critic_loss, batch)
         if self.predicting:
             self.predictor.step(self.predictor_loss, batch)

@@ -7,9 +7,10 @@ categories as often as they occur.
 
 Deviations: unless `--preset paper` is given, the critic looks at each row by itself before it judges the pack, nothing
 is dropped, a higher learning rate falls to 0, and samples come from a moving average of G, whose logits are then moved
-until every category and mode is as frequent as in the data (measured: docs, results). Always: both players' steps take
-the same rows, and numbers leave G in full precision where the rest is computed in bf16. Numbers may also have modes
-that are a single value or a tail (`zerosum.data.tables.modes`).
+until every category and mode is as frequent as in the data; cells of the target are drawn by a rule that is learned
+from real rows (measured: docs, results). Always: both players' steps take the same rows, and numbers leave G in full
+precision where the rest is computed in bf16. Numbers may also have modes that are a single value or a tail
+(`zerosum.data.tables.modes`).
 """
 
 from __future__ import annotations
@@ -56,11 +57,14 @@ class Config:
     """Share of the critic's hidden units dropped (section 4.4: 0.5)."""
     critic_steps: int = 1
     """Steps of the critic for one of G, each on the same rows."""
+    label_steps: int = 1_000
+    """Steps in which a rule for the target is learned from real rows, by which labels are then drawn, given the rest of
+    a row; 0: by G, as in the paper."""
     fair: str | None = None
     """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 2.0
+    fairness: float = 1.5
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(1e-3, (0.5, 0.9), decay=1e-6)
     """Both players' optimizer (section 5.1: a learning rate of 2e-4)."""
@@ -76,7 +80,7 @@ PRESETS = {
     "laptop": Config(epochs=30),
     "paper": Config(
         by_row=False, dropout=0.5, adam=Adam(2e-4, (0.5, 0.9), decay=1e-6), decay=False, ema_half_life=None,
-        calibrate=False,
+        label_steps=0, calibrate=False,
     ),
 }  # fmt: skip
 
@@ -99,7 +103,7 @@ class CTGAN(Tabular):
         rate = linear_decay() if config.decay else constant
         self.critic = Player(self.D, optimizer=config.adam, rate=rate)
         self.generator = Player(self.G, optimizer=config.adam, rate=rate, ema_half_life=config.ema_half_life)
-        self.fairly()
+        self.labelled()
 
     def noise(self) -> dict[str, Latent]:
         """z, and where between real and generated packs the penalty is taken."""
@@ -107,7 +111,7 @@ class CTGAN(Tabular):
 
     def round(self, batches: Batches) -> None:
         """Steps of the critic, one of G, all on the same rows (algorithm 1)."""
-        batch = self.taught(next(batches))
+        batch = next(batches)
         for _ in range(self.config.critic_steps):
             self.critic.step(self.critic_loss, batch)
             batch = {**batch, "z": torch.randn_like(batch["z"]), "mix": torch.rand_like(batch["mix"])}

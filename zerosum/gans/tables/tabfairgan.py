@@ -1,11 +1,11 @@
 """TabFairGAN: Fair Tabular Data Generation with Generative Adversarial Networks (Rajabi and Garibay 2022), arXiv:2109.00666.
 
-A WGAN-GP of rows, in two phases: first it learns the table, then, with half the learning rate, also to favour the groups
-of a protected column alike (`--fair sex --favourable '>50K'`). Without these it is the first phase alone.
+A WGAN-GP of rows that favour the groups of a protected column alike (`--fair sex --favourable '>50K'`).
 
-Deviations: in the second phase the critic sees real rows whose labels follow a rule that is fair on real rows; the
-paper's way, a term of G's loss (equation 6), is --preset paper. Either is the squared difference of the groups' shares,
-which is bounded and least at parity, where the paper's goes on beyond it. The critic ends in one number (the authors'
+Deviations: labels are drawn, given the rest of a row, by a rule that is learned from real rows and is fair on them. The
+paper's way is --preset paper: a second phase, at half the learning rate, with fairness as a term of G's loss (equation
+6). Either is the squared difference of the groups' shares, which is bounded and least at parity, where the paper's goes
+on beyond it. The critic ends in one number (the authors'
 program: the mean of d); numbers leave G through tanh. Numbers are encoded by modes unless --data.scaling quantile asks
 for the paper's transform (section 3.1). Samples come from a moving average of G, its frequencies calibrated.
 """
@@ -39,7 +39,7 @@ class Config:
     epochs: int = 200
     """Epochs of both phases (section 5.1: 200 for Adult)."""
     fair_share: float = 0.15
-    """Share of these with the fairness term, where one is asked for (section 5.1: 30 of 200 for Adult)."""
+    """Share of these with the fairness term, where labels are drawn by G (section 5.1: 30 of 200 for Adult)."""
     batch_size: int = 256
     """Rows a batch (section 5.1)."""
     hidden: int | None = None
@@ -50,14 +50,15 @@ class Config:
     """Of the Gumbel softmax (section 3.2)."""
     critic_steps: int = 4
     """Steps of the critic for one of G (section 3.3)."""
+    label_steps: int = 1_000
+    """Steps in which a rule for the target is learned from real rows, by which labels are then drawn, given the rest of
+    a row; 0: by G, as in the paper."""
     fair: str | None = None
-    """Protected column, whose groups are to be favoured alike; None: no second phase."""
+    """Protected column, whose groups are to be favoured alike; None: off."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 2.0
+    fairness: float = 1.5
     """Weight of the squared difference between the groups' shares of favourable rows."""
-    teacher: bool = True
-    """Whether real rows are shown with fair labels; False: generated labels are pulled, as in the paper."""
     fair_rate: float = 0.5
     """Factor on the learning rate in the second phase (the authors' program)."""
     adam: Adam = Adam(2e-4, (0.5, 0.999))
@@ -69,13 +70,13 @@ class Config:
 
 
 PRESETS = {
-    "paper": Config(teacher=False, fairness=30.0, ema_half_life=None, calibrate=False),
+    "paper": Config(label_steps=0, fairness=30.0, ema_half_life=None, calibrate=False),
     "laptop": Config(epochs=60, hidden=256, adam=Adam(6e-4, (0.5, 0.999))),
 }
 
 
 class TabFairGAN(Tabular):
-    """The critic estimates how far generated rows are from real ones; G brings them nearer, then makes them fair."""
+    """The critic estimates how far generated rows are from real ones; G brings them nearer, and may make them fair."""
 
     Config = Config
     undecided = None
@@ -96,12 +97,12 @@ class TabFairGAN(Tabular):
         ema = config.ema_half_life
         self.generator = Player(self.G, optimizer=config.adam, rate=self.rate, ema_half_life=ema)
         self.calibrates = config.calibrate
-        self.fairly(config.teacher)
+        self.labelled(pulls=True)
 
     @property
     def fair_rounds(self) -> int:
         """Rounds of the second phase."""
-        share = self.config.fair_share if self.config.fair else 0.0
+        share = self.config.fair_share if self.config.fair and self.rule is None else 0.0
         return round(share * self.config.epochs * self.rounds_of_an_epoch)
 
     def rate(self, progress: float) -> float:
@@ -127,11 +128,11 @@ class TabFairGAN(Tabular):
         self.generator.step(self.generator_loss, batch)
 
     def fair_round(self, batches: Batches) -> None:
-        """The same with rows whose labels are fair, or (`teacher` off) with fairness as a term of G's loss."""
+        """The same with fairness as a term of G's loss."""
         for _ in range(self.config.critic_steps):
-            batch = self.taught(next(batches))
+            batch = next(batches)
             self.critic.step(self.critic_loss, batch)
-        self.generator.step(self.generator_loss if self.config.teacher else self.fair_loss, batch)
+        self.generator.step(self.fair_loss, batch)
 
     def critic_loss(self, batch: Batch) -> Losses:
         """D(G(z)) - D(x) + lambda (||grad D(x^)|| - 1)^2 (equation 4)."""

@@ -7,7 +7,8 @@ sampling.
 
 Deviations: a number of a missing cell is not reconstructed. Standard deviations stay between .01 and 1, the weight of
 the reconstruction is that of the authors' program (the paper states neither). The trained decoder's logits are moved
-until every category and mode is as frequent as in the data (`--no-calibrate`).
+until every category and mode is as frequent as in the data (`--no-calibrate`). Cells of the target are drawn by a rule
+that is learned from real rows (`--label-steps`).
 """
 
 from __future__ import annotations
@@ -41,11 +42,14 @@ class Config:
     """Units of each of the two hidden layers of encoder and decoder (section 4.5)."""
     reconstruction: float = 2.0
     """Weight of the reconstruction; 1 is the evidence lower bound itself (the authors' program: 2)."""
+    label_steps: int = 1_000
+    """Steps in which a rule for the target is learned from real rows, by which labels are then drawn, given the rest of
+    a row; 0: by G, as in the paper."""
     fair: str | None = None
     """Protected column, whose groups are to be favoured alike; None: off, as in the paper."""
     favourable: str | None = None
     """What is favourable: a value of the target, or column=value."""
-    fairness: float = 2.0
+    fairness: float = 1.5
     """Weight of the squared difference between the groups' shares of favourable rows."""
     adam: Adam = Adam(1e-3, (0.9, 0.999), decay=1e-5)
     """The optimizer (section 4.5: a learning rate of 1e-3)."""
@@ -57,7 +61,7 @@ class Config:
 
 PRESETS = {
     "laptop": Config(epochs=60),
-    "paper": Config(calibrate=False),
+    "paper": Config(label_steps=0, calibrate=False),
 }
 
 
@@ -77,7 +81,7 @@ class TVAE(Tabular):
         self.latent = Normal(config.latent + self.blocks.scalars)
         self.coders = Player(self.G, self.E, optimizer=config.adam, ema_half_life=config.ema_half_life)
         self.calibrates = config.calibrate
-        self.fairly()
+        self.labelled()
         self.register_buffer("absent", self.layout.absent, persistent=False)
 
     def noise(self) -> dict[str, Latent]:
@@ -86,7 +90,7 @@ class TVAE(Tabular):
 
     def round(self, batches: Batches) -> None:
         """A step of both."""
-        self.coders.step(self.loss, self.taught(next(batches)))
+        self.coders.step(self.loss, next(batches))
 
     def loss(self, batch: Batch) -> Losses:
         """-log p(x | z) + KL(q(z | x) || p(z)), z drawn from q (section 4.5)."""
