@@ -227,6 +227,24 @@ def test_constraints_that_are_none(rule: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("income=>50K", ("income", "=", ">50K")),
+        ("income == <=50K", ("income", "=", "<=50K")),
+        ("income!='>50K'", ("income", "!=", ">50K")),
+        ("`a=b`=c=d", ("a=b", "=", "c=d")),
+        ("age>=60", ("age", ">=", 60)),
+    ],
+)
+def test_values_may_have_signs(text: str, expected: tuple[str, str, object]) -> None:
+    found = parse_condition(text, ["income", "a=b", "age"])
+    assert (found.column, found.operator, found.value) == expected
+    for wrong in ("18<age<60", "=>50K", "age>=<60"):
+        with pytest.raises(BadOption):
+            parse_condition(wrong, ["income", "age"])
+
+
+@pytest.mark.parametrize(
     "rule", ["age <= 30", "end <= start", "net = total + tax", "unique sex", "never sex=f, state=x"]
 )
 def test_constraints_that_the_data_breaks(rule: str) -> None:

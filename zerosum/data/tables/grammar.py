@@ -20,12 +20,15 @@ GRAMMAR = (
 
 
 def parse_condition(text: str, columns: Sequence[Name]) -> Condition:
-    """`sex=Female`, `age > 60`, `city != 'Bonn'` as a condition on one of the columns.
+    """`sex=Female`, `age > 60`, `city != 'Bonn'` as a condition on one of the columns. What follows = or != may have
+    signs, as in `income=>50K`.
 
     Raises:
         BadOption: there is no such column, or this is no condition.
     """
     parts = _split(text, OPERATORS)
+    if len(parts) > 3 and parts[0] and _operator(parts[1]) in ("=", "!="):
+        parts[2:] = [text[text.index(parts[1], text.index(parts[0]) + len(parts[0])) + len(parts[1]) :].strip()]
     if len(parts) != 3:
         raise BadOption(f"{text!r} is no condition; write it as sex=Female or age>60.")
     name = _column(parts[0], columns, text)
