@@ -11,9 +11,9 @@ in --folder, so that an interrupted benchmark goes on.
 
 The audit plants rows whose cells are drawn evenly from all that the encoding can write, half of them among the
 training rows, and asks which half that is: D; the distance to the nearest of the rows made; and the gradients of all
-steps, of which it is told everything but the noise and what the planted rows add. D and distances are also asked which
-of the real rows were trained on. Lower bounds of epsilon (95 %) have to stay below the epsilon that is claimed. As a
-control, the same training without noise shows what the audit can find.
+steps, of D and of the rule for labels, of which it is told everything but the noise and what the planted rows add. D
+and distances are also asked which of the real rows were trained on. Lower bounds of epsilon (95 %) have to stay below
+the epsilon that is claimed. As a control, the same training without noise shows what the audit can find.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from zerosum.metrics.tables.utility import utility
 from zerosum.training import loop
 from zerosum.training.arena import open_arena
 from zerosum.training.loop import Run
-from zerosum.training.private import factors_of, gathered, recorded, squared_norms
+from zerosum.training.private import PrivatePlayer, factors_of, gathered, recorded, squared_norms
 
 TARGET = "income"
 SCORES = ("auc", "linear_auc", "f1", "shapes", "pairs", "variation", "rare_error")
@@ -221,7 +221,11 @@ def attacked(epsilon: float | None, run: int, folder: Path) -> dict[str, Any]:
     game = DPCTGAN(config, data.spec)
     arena = open_arena("auto", "auto")
     every = torch.arange(CANARIES)
-    spy = Spy(game, planted.fetch(every)["row"])
+    shown = planted.fetch(every)["row"]
+    spies = {
+        "gradients of D": Spy(game.discriminator, shown, "real"),
+        "gradients of the rule": Spy(game.teacher, shown, "row"),
+    }
     generator = loop.train(
         game, dataclasses.replace(data, train=whole), Run(folder=folder, seed=run), folder, [], {}, arena
     )
@@ -232,31 +236,37 @@ def attacked(epsilon: float | None, run: int, folder: Path) -> dict[str, Any]:
         shown = [own.fetch(torch.arange(min(len(own), len(data.test))))["row"] for own in pair]
         found[f"{kind}, by D"] = [game.critique({"row": own}).flatten().tolist() for own in shown]
         found[f"{kind}, by distance"] = [(-torch.cdist(own, made.cpu()).amin(1)).tolist() for own in shown]
-    found["canaries, by gradients"] = [spy.scores[every % 2 == side].tolist() for side in (0, 1)]
+    for kind, spy in spies.items():
+        found[f"canaries, by {kind}"] = [spy.scores[every % 2 == side].tolist() for side in (0, 1)]
     return {"scores": found, "spent": game.epsilon, "delta": game.plan.delta}
 
 
 class Spy:
-    """Sees the gradient of every private step, and takes off what all rows add but the canaries (n, d).
+    """Sees the gradient of every private step of a player, and takes off what all rows add but the canaries (n, d).
 
     What is left is the noise and, of the canaries that are members and were drawn, the clipped gradients. Scores (n,)
     are how often each seems to be in it, by ridge regression in each step, summed over the steps.
+
+    Args:
+        player: whose steps.
+        rows: the canaries.
+        key: under which batches have real rows.
     """
 
-    def __init__(self, game: DPCTGAN, rows: Tensor):
-        self.game, self.rows, self.scores = game, rows, torch.zeros(len(rows))
-        self.own_step = game.discriminator.private_step
-        game.discriminator.private_step = self.private_step  # type: ignore[method-assign]
+    def __init__(self, player: PrivatePlayer, rows: Tensor, key: str):
+        self.player, self.rows, self.key, self.scores = player, rows, key, torch.zeros(len(rows))
+        self.own_step = player.private_step
+        player.private_step = self.private_step  # type: ignore[method-assign]
 
     def private_step(self, loss: Any, batch: dict[str, Tensor], *, expected: float, **rest: Any) -> None:
         """The step, looked at before the weights move."""
-        player = self.game.discriminator
-        distances = torch.cdist(batch["real"], self.rows, compute_mode="donot_use_mm_for_euclid_dist")
+        player = self.player
+        distances = torch.cdist(batch[self.key], self.rows, compute_mode="donot_use_mm_for_euclid_dist")
         planted = (distances == 0.0).any(1)
         known = [torch.zeros_like(p) for p in player.parameters_]
         with player._learning():
             player._add_clipped(loss, {name: value[~planted] for name, value in batch.items()}, known)
-            slopes = self.gradients(loss, batch["made"])
+            slopes = self.gradients(loss, batch)
         own_descend = player._descend
 
         def descend(*given: Any) -> None:
@@ -270,11 +280,12 @@ class Spy:
         finally:
             player._descend = own_descend  # type: ignore[method-assign]
 
-    def gradients(self, loss: Any, made: Tensor) -> Tensor:
+    def gradients(self, loss: Any, batch: dict[str, Tensor]) -> Tensor:
         """The clipped gradient of each canary: (n, weights)."""
-        player = self.game.discriminator
-        with recorded(self.game.D) as calls, torch.autocast("cpu", enabled=False):
-            terms = loss({"real": self.rows, "made": made[torch.arange(len(self.rows)) % len(made)]})
+        player, every = self.player, torch.arange(len(self.rows))
+        others = {name: value[every % len(value)] for name, value in batch.items() if name != self.key}
+        with recorded(player.networks[0]) as calls, torch.autocast("cpu", enabled=False):
+            terms = loss({self.key: self.rows, **others})
         total = torch.stack([value.sum() for value in terms.values()]).sum()
         by_layer = gathered(calls, torch.autograd.grad(total, [out for _, _, out in calls]))
         factors = factors_of(squared_norms(by_layer), player.bound)

@@ -14,9 +14,10 @@ import torch
 import zerosum
 from tests.gans.games import TABLE, table
 from tests.gans.games import seated as seated_by_name
+from tests.training.test_labels import people
 from zerosum.core.errors import BadOption
 from zerosum.core.settings import to_json
-from zerosum.data import load
+from zerosum.data import Data, load
 from zerosum.data.spec import Dataset
 from zerosum.gans.tables.dp_ctgan import DPCTGAN, Config
 from zerosum.training import checkpoint
@@ -27,6 +28,7 @@ from zerosum.training.batches import Batches
 from zerosum.training.callback import Callback, RollBack
 from zerosum.training.generator import TrainedGenerator
 from zerosum.training.loop import Run, Training, train
+from zerosum.training.private import PrivatePlayer
 
 pytest.importorskip("opacus")
 SMALL = Config(epochs=4, batch_size=20, hidden=8, discriminator_hidden=8, discriminator_steps=1, latent=4)
@@ -226,6 +228,47 @@ def test_a_row_more_moves_a_step_by_the_bound_at_most(conditions: Any) -> None:
     assert (gradients[0] - gradients[2]).norm() <= 15 * 0.1 * (1 + 1e-3)
 
 
+def whitened(own: DPCTGAN, player: PrivatePlayer, share: float) -> torch.Tensor:
+    """The noisy sum of a step over its bound, times the root of its share: a sum of norm 1 with the plan's noise."""
+    noisy = torch.cat([own.plan.rate * own.length * p.grad.flatten() for p in player.parameters_ if p.grad is not None])
+    return noisy / player.bound * share**0.5
+
+
+def test_the_steps_of_d_and_of_the_rule_are_one_release() -> None:
+    """A row more moves both together by norm 1 at most, and both have the noise that the accountant counts."""
+    dataset = load(table(200), Data(target="sort"))
+    rows = dataset.train.fetch(torch.arange(15))["row"]
+    own = met(dataset, clip=0.1, label_share=0.3, discriminator_hidden=64)
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    parts = []
+    for count in (15, 14, 0):
+        own.ledger.spent.zero_()
+        own.load_state_dict(before)
+        own.private_step(rows[:count])
+        parts.append((whitened(own, own.discriminator, 0.7), whitened(own, own.teacher, 0.3)))
+    moved = torch.cat([with_row - without for with_row, without in zip(parts[0], parts[1], strict=True)])
+    assert 0.0 < moved.norm() <= 1.0 + 1e-3
+    assert (parts[0][1] - parts[1][1]).norm() > 0.0
+    for noise in parts[2]:
+        assert noise.std() == pytest.approx(own.plan.noise, rel=4 / (2 * len(noise)) ** 0.5)
+    assert own.facts()["privacy"]["label share"] == 0.3
+
+
+def test_labels_are_drawn_by_a_rule_that_is_private(tmp_path: Path) -> None:
+    dataset = load(people(3000), Data(target="bought"))
+    settings: dict[str, Any] = {"batch_size": 300, "epochs": 30, "epsilon": 8.0}
+    own = game(dataset, **settings)
+    made: Any = train(own, dataset, Run(folder=tmp_path), tmp_path, facts={"system": "dp_ctgan", "config": {}})
+    assert own.ledger.steps == own.plan.steps and own.epsilon <= 8.0
+    made.encoding = dataset.encoding
+    frame = made.sample(4000, seed=1)
+    share = (frame["bought"] == "yes").groupby(frame["town"]).mean()
+    assert share["a"] < 0.25 and share["b"] > share["a"] + 0.1
+    plain = game(dataset, label_share=0.0)
+    assert plain.rule is None and plain.trained().rule is None
+    assert not any("rule" in name for name in plain.state_dict())
+
+
 def test_empty_batches_and_single_rows_play() -> None:
     dataset = data()
     own = met(dataset)
@@ -272,6 +315,7 @@ def test_what_would_break_the_guarantee_is_refused() -> None:
         ({"epsilon": 0.0}, "--epsilon is 0.0; it must be more than 0"),
         ({"noise": -1.0}, "--noise is -1.0"),
         ({"discriminator_steps": 0}, "--discriminator-steps is 0"),
+        ({"label_share": 1.0}, "--label-share is 1.0; it must be 0, or between 0 and 1"),
         ({"share": 1.0}, "--share is 1.0; it must be between 0 and 1"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,11 @@ from zerosum.networks.tabular_mlp import Predictor
 
 SHARPEST, WIDEST = -6.0, 0.0
 """Bounds of the logarithm of a place's standard deviation; places lie in [-1, 1]."""
+
+
+def learned(column: int | None, spec: Spec) -> TypeGuard[int]:
+    """Whether there is such a column, and rows hold its cells."""
+    return any(block.column == column for block in spec.blocks)
 
 
 class Label(nn.Module):

@@ -103,13 +103,17 @@ class PrivatePlayer(Player):
         network: what it trains.
         bound: the norm that a row's gradient is clipped to, over all weights together.
         optimizer: its settings.
+        ema_half_life: of the moving average, in rows; None keeps none.
 
     Raises:
         BadOption: a row's gradient in the network would depend on other rows, or cannot be clipped.
     """
 
-    def __init__(self, network: nn.Module, *, bound: float = 1.0, optimizer: Optimizer = Adam()):
-        super().__init__(network, optimizer=optimizer)
+    def __init__(
+        self, network: nn.Module, *, bound: float = 1.0, optimizer: Optimizer = Adam(),
+        ema_half_life: float | None = None,
+    ):  # fmt: skip
+        super().__init__(network, optimizer=optimizer, ema_half_life=ema_half_life)
         if not bound > 0.0:
             raise BadOption(f"gradients cannot be clipped to the norm {bound}: it must be more than 0.")
         refuse_impure(network)

@@ -52,12 +52,12 @@ class TableGenerator(TrainedGenerator):
         network: with the buffer `counts` (k,): how often each category occurs.
         latent: the distribution of z.
         spec: of the rows.
-        rule: by which labels are drawn, given the rest of a row; None: they are the network's own.
+        rule: a `LabelRule`, by which labels are drawn, given the rest of a row; None: they are the network's own.
     """
 
     example = 'import zerosum\n\nframe = zerosum.load("this/folder").sample(1000, seed=1)'
 
-    def __init__(self, network: nn.Module, latent: Latent, spec: Spec, rule: LabelRule | None = None):
+    def __init__(self, network: nn.Module, latent: Latent, spec: Spec, rule: nn.Module | None = None):
         super().__init__(network, latent, spec)
         self.layout, self.blocks = Layout(spec), Blocks(spec)
         self.network.register_buffer("tilt", torch.zeros(spec.shape[0]))

@@ -12,7 +12,7 @@ from zerosum.data.spec import Batch, Store
 from zerosum.data.tables.rows import Layout
 from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular import Blocks
-from zerosum.networks.tabular_label import LabelRule
+from zerosum.networks.tabular_label import LabelRule, learned
 from zerosum.training.batches import Order, Shuffled
 from zerosum.training.conditions import BySampling, counted, shares, vectors
 from zerosum.training.fairness import Parity
@@ -128,7 +128,7 @@ class Tabular(Game):
             raise BadOption("--fair makes the rule for labels fair, but --label-steps is 0, so that there is none.")
         self.parity = Parity(config.fair, config.favourable, config.fairness)
         column = self.parity.column(self.spec)
-        if config.label_steps and column is not None and any(block.column == column for block in self.spec.blocks):
+        if config.label_steps and learned(column, self.spec):
             self.rule = LabelRule(self.spec, column)
 
     def notes(self) -> list[str]:
@@ -141,7 +141,8 @@ class Tabular(Game):
 
     def trained(self) -> TableGenerator:
         """The generator, from its moving average where one is kept, its frequencies calibrated where that is wanted."""
-        made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec, self.rule)
+        rule = None if self.rule is None else self.averaged(self.rule)
+        made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec, rule)
         if self.rounds and self.calibrates:
             if any(player.averages for player in self.players.values()):
                 made.settle()

@@ -1,8 +1,9 @@
 """Differentially Private GAN (Xie et al. 2018), arXiv:1802.06739, for tables.
 
-Rows are encoded as for CTGAN (Xu et al. 2019, arXiv:1907.00503). Only D ever sees real rows. Its steps are private
-(Abadi et al. 2016, arXiv:1607.00133, algorithm 1): each row is drawn with the same probability, its gradient is clipped
-by itself, noise is added. G learns from D alone, and rows are made from G alone, which costs nothing more.
+Rows are encoded as for CTGAN (Xu et al. 2019, arXiv:1907.00503). Only D and a rule for the target, by which its cells
+are drawn given the rest of a row, ever see real rows. Their steps are private (Abadi et al. 2016, arXiv:1607.00133,
+algorithm 1): each row is drawn with the same probability, its gradient is clipped by itself, noise is added. G learns
+from D alone, and rows are made from G and the rule alone, which costs nothing more.
 
 What is guaranteed: (epsilon, delta)-differential privacy of the generator with respect to single training rows, one
 added or taken away. Their number is public. So is the encoding: kinds, categories, ranges and mixtures are looked up in
@@ -24,6 +25,7 @@ al. 2023, arXiv:2302.02936).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -38,6 +40,7 @@ from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Store
 from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular import Critic, Generator
+from zerosum.networks.tabular_label import LabelRule, learned
 from zerosum.objectives.adversarial import nonsaturating_g
 from zerosum.training.accounting import Accountant, Plan, planned
 from zerosum.training.arena import Arena
@@ -77,6 +80,8 @@ class Config:
     """The share of the budget for the frequencies, where either needs them."""
     accountant: Accountant = "rdp"
     """How epsilon is counted: by moments (rdp), or by the distribution of the privacy loss (prv), tighter and slower."""
+    label_share: float = 0.3
+    """The share of each private step that the rule for the target has, where there is one; 0: its cells are G's."""
     discriminator_steps: int = 2
     """Private steps of D for one of G."""
     latent: int = 128
@@ -91,6 +96,8 @@ class Config:
     """G's optimizer."""
     adam_d: Adam = Adam(1e-3, (0.5, 0.9))
     """D's optimizer."""
+    adam_label: Adam = Adam(1e-2, (0.9, 0.999))
+    """The rule's optimizer."""
     ema_half_life: float | None = 50_000.0
     """Half-life of the generator's moving average, in rows; None: off."""
 
@@ -101,6 +108,12 @@ class Config:
                 raise BadOption(f"--{name.replace('_', '-')} is {value}; it must be more than 0.")
         if not 0.0 < self.share < 1.0:
             raise BadOption(f"--share is {self.share}; it must be between 0 and 1.")
+        if not 0.0 <= self.label_share < 1.0:
+            raise BadOption(f"--label-share is {self.label_share}; it must be 0, or between 0 and 1.")
+
+
+LONG = 200_000.0
+"""Half-life of the rule's moving average, in rows: what noise moves back and forth averages out."""
 
 
 class Blind(Generator):
@@ -129,6 +142,12 @@ class DPCTGAN(Tabular):
         self.D = Critic(inputs, hidden=config.discriminator_hidden, pack=1, dropout=0.0)
         self.discriminator = PrivatePlayer(self.D, bound=config.clip, optimizer=config.adam_d)
         self.generator = Player(self.G, optimizer=config.adam_g, ema_half_life=config.ema_half_life)
+        if config.label_share and learned(self.spec.target, self.spec):
+            # Linear: the fewer weights, the less noise. A row's gradient is its numbers, of which one in each choice
+            # is 1, times its error: so hardly any is clipped, and probabilities are right.
+            self.rule = LabelRule(self.spec, self.spec.target, layers=0, dropout=0.0)
+            bound = math.sqrt(1.0 + len(layout.choices))
+            self.teacher = PrivatePlayer(self.rule, bound=bound, optimizer=config.adam_label, ema_half_life=LONG)
         self.ledger = Ledger()
         self._plan: Plan | None = None
 
@@ -187,7 +206,8 @@ class DPCTGAN(Tabular):
         """What was spent, for the facts of the generator; nothing before it was planned."""
         if not self._plan:
             return {}
-        return {"privacy": self.plan.facts(self.ledger.steps) | {"clip": self.config.clip}}
+        shared = {"clip": self.config.clip, "label share": self.config.label_share if self.rule is not None else 0.0}
+        return {"privacy": self.plan.facts(self.ledger.steps) | shared}
 
     def notes(self) -> list[str]:
         """What is guaranteed, and what is not."""
@@ -244,9 +264,14 @@ class DPCTGAN(Tabular):
             own = self.shown(rows, self.own(rows, column))
             batch = {"real": own, "made": made[(pair * len(made)).long().clamp_max(len(made) - 1)]}
             expected = self.plan.rate * self.length
-            self.discriminator.private_step(
-                self.discriminator_loss, batch, noise=self.plan.noise, expected=expected, draw=draw
-            )
+            # Two clipped sums, each divided by its bound and multiplied with the root of its share, are one sum of
+            # norm 1 with the plan's noise.
+            share = 0.0 if self.rule is None else self.config.label_share
+            noise = self.plan.noise / math.sqrt(1.0 - share)
+            self.discriminator.private_step(self.discriminator_loss, batch, noise=noise, expected=expected, draw=draw)
+            if self.rule is not None:
+                noise = self.plan.noise / math.sqrt(share)
+                self.teacher.private_step(self.rule_loss, {"row": rows}, noise=noise, expected=expected, draw=draw)
 
     @torch.no_grad()
     def made(self) -> Tensor:
@@ -281,6 +306,11 @@ class DPCTGAN(Tabular):
     def discriminator_loss(self, batch: Batch) -> Losses:
         """-log D(x) - log(1 - D(G(z))) of each pair (m,)."""
         return {"adversarial": F.softplus(-self.D(batch["real"])) + F.softplus(self.D(batch["made"]))}
+
+    def rule_loss(self, batch: Batch) -> Losses:
+        """-log p(label | rest) of each row (m,)."""
+        assert self.rule is not None
+        return {"label": self.rule.error(batch["row"], *self.rule(batch["row"]))}
 
     def generator_loss(self, batch: Batch) -> Losses:
         """-log D(G(z)), and the cross-entropy of the category that was asked for."""
