@@ -161,7 +161,7 @@ def scores(frame: pd.DataFrame, dataset: Dataset, seed: int) -> dict[str, float]
     assert isinstance(train_rows, TableStore) and isinstance(test, TableStore)
     encoding = train_rows.encoding
     sheets = read_sheets(encoding, {"real": train_rows.frame(), "made": frame, "test": test.frame()})
-    fair = sheet_fairness(sheets["made"], sheets["test"], TARGET, PROTECTED, FAVOURABLE, seed)
+    fair = sheet_fairness(sheets["made"], sheets["test"], TARGET, [FAVOURABLE], PROTECTED, seed)
     shapes = [shape.score for shape in column_shapes(sheets["real"], sheets["made"])]
     useful = utility(sheets["made"], sheets["test"], TARGET, seed).values
     linear = {"linear_parity": linear_parity(sheets["made"], sheets["test"], seed)}

@@ -11,9 +11,10 @@ import torch
 
 from zerosum.core.errors import BadOption
 from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.favourable import favourable
 from zerosum.networks.tabular import Blocks
 from zerosum.objectives.parity import parity as parity_of
-from zerosum.training.fairness import Parity, favourable
+from zerosum.training.fairness import Parity
 
 FRAME = pd.DataFrame({
     "income": [" <=50K", " >50K", " <=50K", " <=50K"] * 10,

@@ -46,7 +46,7 @@ class Options:
     fair: str | None = None
     """Tables: also measure fairness to the groups of this column."""
     favourable: str | None = None
-    """Tables: the value of the target column that people want, for --fair."""
+    """Tables: the value of the target that people want, for --fair; or column=value."""
     nearest: Path | None = None
     """Images: also write a picture here (.png) of the samples that are most like a training image, each above it."""
     html: Path | None = None

@@ -10,6 +10,7 @@ from tests.metrics.tables.made import customers
 from zerosum.core.errors import BadOption
 from zerosum.data.tables.encoding import TableEncoding
 from zerosum.metrics.tables.fairness import fairness, gap
+from zerosum.metrics.tables.scores import evaluate_tables
 
 
 def unfair(n: int, seed: int, bias: float = 3.0) -> pd.DataFrame:
@@ -53,3 +54,20 @@ def test_what_cannot_be_asked() -> None:
         fairness(train, test, TableEncoding.fit(train, target="skill"), "sex", "yes")
     with pytest.raises(BadOption, match="fairness is that of a label"):
         fairness(train, test, TableEncoding.fit(train), "sex", "yes")
+    with pytest.raises(BadOption, match="column 'hired' has no category 'perhaps'"):
+        fairness(train, test, TableEncoding.fit(train), "sex", "hired=perhaps")
+
+
+def test_other_labels_than_the_target() -> None:
+    train, test = unfair(800, 0), unfair(400, 1)
+    train["level"], test["level"] = (np.clip(frame.skill.round() + 3, 1, 5).astype(int) for frame in (train, test))
+    hired, plain = TableEncoding.fit(train, target="hired"), TableEncoding.fit(train)
+    expected = fairness(train, test, hired, "sex", "yes")
+    for encoding in (hired, plain):
+        assert fairness(train, test, encoding, "sex", "hired=yes") == expected
+    several = fairness(train, test, hired, "sex", "level>=3")
+    share = train.level.ge(3).groupby(train.sex).mean()
+    assert several["label_parity"] == pytest.approx(abs(share["m"] - share["f"]))
+    scores = evaluate_tables(train, test, train, plain, protected="sex", favourable="hired=yes", baselines={})
+    assert scores.values["parity"] == pytest.approx(expected["parity"])
+    assert scores.protocol["fairness"] == {"label": "hired", "favourable": "yes", "protected": "sex"}

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from zerosum.core.errors import BadOption
-from zerosum.data.tables.columns import Name
+from zerosum.data.tables.columns import Categories, Name
 from zerosum.data.tables.constraints import spelled
 from zerosum.data.tables.encoding import TableEncoding
+from zerosum.data.tables.favourable import favourable as of_text
+from zerosum.data.tables.favourable import named
+from zerosum.data.tables.grammar import OPERATORS
 from zerosum.metrics.tables.models import Inputs, boosted_trees
 from zerosum.metrics.tables.sheet import Sheet, read_sheets
 from zerosum.metrics.tables.utility import ROWS, class_probabilities
@@ -30,9 +34,9 @@ def fairness(
     Args:
         train: the table that a model is trained on, such as a synthetic one.
         test: real rows that it is tested on.
-        encoding: its target is the label.
+        encoding: its target is the label, unless `favourable` names another column.
         protected: the column of the groups, one of categories.
-        favourable: the category of the target that people want.
+        favourable: the category of the target that people want, or "column=value" (also "level>=3").
 
     Returns:
         - "label_parity": demographic parity difference of the labels of `train`: the largest share of favourable ones
@@ -48,34 +52,50 @@ def fairness(
     Raises:
         BadOption: no target, a target or a protected column of numbers, or no such category.
     """
-    if encoding.target is None:
-        raise BadOption("fairness is that of a label: name its column with --data.target.")
     sheets = read_sheets(encoding, {"training": train, "test": test})
-    return sheet_fairness(sheets["training"], sheets["test"], encoding.target, protected, favourable, seed)
+    label, good = wanted(favourable, encoding)
+    return sheet_fairness(sheets["training"], sheets["test"], label, good, protected, seed)
+
+
+def wanted(favourable: Any, encoding: TableEncoding) -> tuple[Name, tuple[Any, ...]]:
+    """The column that the label is, and its values that people want. Raises BadOption where this names none."""
+    target = None if encoding.target is None else encoding.by_name[encoding.target]
+    levels = target.content.values if target and isinstance(target.content, Categories) else ()
+    left, *right = OPERATORS.split(str(favourable), maxsplit=1)
+    if target and (spelled(favourable) in map(spelled, levels) or not right or named(left, encoding) is None):
+        return target.name, (favourable,)
+    if target is None and not right:
+        raise BadOption("fairness is that of a label: name its column with --data.target, or write column=value.")
+    choice, allowed = of_text(str(favourable), encoding)
+    column = encoding.columns[encoding.layout.choices[choice].column]
+    assert isinstance(column.content, Categories)
+    return column.name, tuple(
+        value for value, good in zip(column.content.values, allowed.tolist(), strict=False) if good
+    )
 
 
 def sheet_fairness(
-    train: Sheet, test: Sheet, target: Name, protected: Name, favourable: Any, seed: int = 0
+    train: Sheet, test: Sheet, label: Name, good: Sequence[Any], protected: Name, seed: int = 0
 ) -> dict[str, float]:
-    """As `fairness`, of sheets."""
-    label, group = train.place(target), train.place(protected)
-    good = _level(train, label, favourable, "--favourable")
-    if train.fields[group].number or group == label:
-        kind = "the target itself" if group == label else train.fields[group].column.kind
+    """As `fairness`, of sheets; `good` are the values of the label that people want."""
+    place, group = train.place(label), train.place(protected)
+    codes = [_level(train, place, value, "--favourable") for value in good]
+    if train.fields[group].number or group == place:
+        kind = "the target itself" if group == place else train.fields[group].column.kind
         raise BadOption(f"--fair {protected}: groups are categories, but this column is {kind}.")
-    train, test = (sheet.rows(~sheet.missing(label)) for sheet in (train, test))
+    train, test = (sheet.rows(~sheet.missing(place)) for sheet in (train, test))
     some = train.sample(ROWS, seed, "utility")
-    inputs, levels = Inputs.of(some, without=label), train.fields[label].levels
+    inputs, levels = Inputs.of(some, without=place), train.fields[place].levels
     assert levels is not None
-    known = some.cells[label]
+    known = some.cells[place]
     chances = class_probabilities(boosted_trees, inputs, some, test, known, len(levels), seed)
-    answers, truth = chances.argmax(axis=1), test.cells[label]
-    deserving = truth == good
+    answers, truth = chances.argmax(axis=1), test.cells[place]
+    favoured, deserving = np.isin(answers, codes), np.isin(truth, codes)
     return {
-        "label_parity": gap(train.cells[label] == good, train.cells[group]),
+        "label_parity": gap(np.isin(train.cells[place], codes), train.cells[group]),
         "test_parity": gap(deserving, test.cells[group]),
-        "parity": gap(answers == good, test.cells[group]),
-        "opportunity": gap((answers == good)[deserving], test.cells[group][deserving]),
+        "parity": gap(favoured, test.cells[group]),
+        "opportunity": gap(favoured[deserving], test.cells[group][deserving]),
         "accuracy": float((answers == truth).mean()) if len(truth) else 0.0,
     }
 

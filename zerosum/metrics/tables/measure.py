@@ -44,8 +44,8 @@ class Truth:
     train: Sheet
     test: Sheet | None
     target: Name | None
-    fair: tuple[Name, Any] | None
-    """(protected column, favourable category of the target)."""
+    fair: tuple[Name, tuple[Any, ...], Name] | None
+    """(the label's column, its values that people want, the protected column)."""
     seed: int
 
     def measure(self, synthetic: Sheet, word: str, progress: Progress) -> Measured:
@@ -86,20 +86,22 @@ class Truth:
         """Train on synthetic, test on real; fairness."""
         if self.target is None:
             found.notes.append("no target was named (--data.target): usefulness is not measured")
-            return
+            if self.fair is None:
+                return
         if self.test is None or len(self.test) < FEW:
             n = 0 if self.test is None else len(self.test)
             found.notes.append(f"{n} held-out rows are too few to test models on ({FEW} are needed)")
             return
-        try:
-            result = utility(synthetic, self.test, self.target, self.seed)
-        except BadOption as error:
-            found.notes.append(str(error))
-            return
-        found.values |= result.values
-        found.notes += result.notes
+        if self.target is not None:
+            try:
+                result = utility(synthetic, self.test, self.target, self.seed)
+            except BadOption as error:
+                found.notes.append(str(error))
+                return
+            found.values |= result.values
+            found.notes += result.notes
         if self.fair is not None:
-            fair = sheet_fairness(synthetic, self.test, self.target, *self.fair, self.seed)
+            fair = sheet_fairness(synthetic, self.test, *self.fair, self.seed)
             found.values |= {name: fair[name] for name in ("label_parity", "parity", "opportunity")}
 
     def guard(self, train: Sheet, synthetic: Sheet, found: Measured) -> None:

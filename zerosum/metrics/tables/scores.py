@@ -16,6 +16,7 @@ from zerosum.data.tables.frames import as_frame
 from zerosum.metrics.scores import json_safe, written
 from zerosum.metrics.tables import detection, figures, utility
 from zerosum.metrics.tables.baselines import GaussianCopula, IndependentColumns
+from zerosum.metrics.tables.fairness import wanted
 from zerosum.metrics.tables.measure import Measured, Progress, Truth, detect, fidelity
 from zerosum.metrics.tables.sheet import Sheet, read_sheets
 
@@ -139,7 +140,7 @@ def evaluate_tables(
         encoding: what the columns are, and which one is the target.
         seed: of all that is drawn.
         protected: measure fairness to the groups of this column.
-        favourable: the category of the target that people want, for fairness.
+        favourable: the category of the target that people want, or "column=value", for fairness.
         baselines: the `.baselines` of other scores of the same real rows, so that they are not computed again; {}:
             none.
         progress: told, in words, what is being done.
@@ -165,7 +166,7 @@ def evaluate_tables(
         tables["copula"] = GaussianCopula().fit(frame, encoding).sample(len(synthetic), seed)
         tables["independent"] = IndependentColumns().fit(frame, encoding).sample(len(synthetic), seed)
     sheets = read_sheets(encoding, tables)
-    fair = None if protected is None else (protected, favourable)
+    fair = None if protected is None else (*wanted(favourable, encoding), protected)
     truth = Truth(sheets["training"], sheets.get("held-out"), encoding.target, fair, seed)
     found = truth.measure(sheets["synthetic"], "synthetic rows", progress)
     if baselines is None:
@@ -249,7 +250,10 @@ def _protocol(truth: Truth, synthetic: Sheet, found: Measured, encoding: TableEn
         protocol["target"] = str(truth.target)
         protocol["usefulness"] = {"rows": min(n, utility.ROWS), "tested_on": test}
     if truth.fair is not None:
-        protocol["fairness"] = {"protected": str(truth.fair[0]), "favourable": str(truth.fair[1])}
+        label, good, protected = truth.fair
+        protocol["fairness"] = {
+            "label": str(label), "favourable": ", ".join(map(str, good)), "protected": str(protected),
+        }  # fmt: skip
     if found.closest is not None:
         protocol["privacy"] = {
             "distance": "mean over columns: difference of ranks, or 0/1",
