@@ -315,8 +315,8 @@ def test_what_would_break_the_guarantee_is_refused() -> None:
         ({"epsilon": 0.0}, "--epsilon is 0.0; it must be more than 0"),
         ({"noise": -1.0}, "--noise is -1.0"),
         ({"discriminator_steps": 0}, "--discriminator-steps is 0"),
-        ({"label_share": 1.0}, "--label-share is 1.0; it must be 0, or between 0 and 1"),
-        ({"share": 1.0}, "--share is 1.0; it must be between 0 and 1"),
+        ({"label_share": 1.0}, "--label-share 1.0; they must be between 0 and 1"),
+        ({"share": 1.0}, "--share is 1.0, --label-share 0.3; they must be between 0 and 1"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], text: str) -> None:

@@ -196,6 +196,14 @@ class Dropout(nn.Module):
         return x * kept.to(x.dtype).div_(1.0 - self.share)
 
 
+class Blind(Generator):
+    """A generator of which nothing is asked."""
+
+    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
+        """(n, d), as of a `Generator`, whatever the condition."""
+        return super().forward(z, torch.zeros_like(condition))
+
+
 class Critic(nn.Module):
     """Rows with their conditions (n, d + k) to one number for every `pack` of them (n / pack,), which are judged
     together, so that a lack of variety shows (Lin et al. 2018; Xu et al. 2019, section 4.4).

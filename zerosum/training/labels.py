@@ -7,18 +7,24 @@ and p(rest) p(label | rest) is what rows have been drawn from, too.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from zerosum.core.errors import NotFinite
+from zerosum.data.spec import Spec
 from zerosum.data.tables.store import TableStore
 from zerosum.networks.tabular_label import LabelRule
 from zerosum.training.fairness import Parity
 from zerosum.training.optimizers import Adam
+from zerosum.training.private import PrivatePlayer
 
 ADAM = Adam(2e-3, (0.9, 0.999))
 """Its rate falls to 0 in a straight line."""
 ROWS = 500
 """Rows of a step."""
+LONG = 200_000.0
+"""Half-life of a private rule's moving average, in rows: what noise moves back and forth averages out."""
 
 
 def learn(rule: LabelRule, store: TableStore, parity: Parity, steps: int) -> None:
@@ -43,3 +49,14 @@ def learn(rule: LabelRule, store: TableStore, parity: Parity, steps: int) -> Non
     rule.eval().requires_grad_(False)
     if not all(p.isfinite().all() for p in rule.parameters()):
         raise NotFinite("label", "rule", 0)
+
+
+def private_rule(spec: Spec, column: int, optimizer: Adam) -> tuple[LabelRule, PrivatePlayer]:
+    """A rule for private steps, and its player.
+
+    It is linear: the fewer weights, the less noise. A row's gradient is its numbers, of which one in each choice is 1,
+    times its error; with a bound of this size hardly any is clipped, so that probabilities are right.
+    """
+    rule = LabelRule(spec, column, layers=0, dropout=0.0)
+    bound = math.sqrt(1.0 + sum(block.kind == "softmax" for block in spec.blocks))
+    return rule, PrivatePlayer(rule, bound=bound, optimizer=optimizer, ema_half_life=LONG)

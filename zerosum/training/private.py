@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from zerosum.core import randomness
 from zerosum.core.errors import BadOption
 from zerosum.data.spec import Batch
+from zerosum.data.tables.store import TableStore
 from zerosum.training.optimizers import Adam, Optimizer
 from zerosum.training.player import Losses, Player, pieces
 
@@ -165,6 +166,33 @@ class PrivatePlayer(Player):
                         sums[place[id(layer.bias)]].add_(clean.sum(0))
         # Terms are for the log alone, which ends a training where it finds infinity.
         return {name: torch.nan_to_num(value.detach().float(), 0.0, 0.0, 0.0).sum() for name, value in terms.items()}
+
+
+def step_together(
+    parts: Sequence[tuple[PrivatePlayer, Callable[[Batch], Losses], Batch, float]], *, noise: float, expected: float,
+    draw: torch.Generator,
+) -> None:  # fmt: skip
+    """One private step of several players on the same rows, which costs what one would.
+
+    Their clipped sums, each divided by its bound and multiplied with the root of its share, are together one sum of
+    norm 1 with this noise.
+
+    Args:
+        parts: (player, loss, batch, share), the shares adding up to 1.
+        noise, expected, draw: as of `private_step`.
+    """
+    for player, loss, batch, share in parts:
+        player.private_step(loss, batch, noise=noise / share**0.5, expected=expected, draw=draw)
+
+
+def noised_shares(store: TableStore, noise: float, draw: torch.Generator) -> Tensor:
+    """How frequent each number of a row is to be 1, from counts with this noise: (d,); of scalars 0."""
+    layout, result = store.encoding.layout, torch.zeros(store.encoding.spec.shape[0])
+    spread = noise * len(layout.choices) ** 0.5  # a row is counted once in each choice
+    for start, own in zip(layout.starts[1].tolist(), store.counts, strict=True):
+        noisy = own + spread * torch.randn(len(own), generator=draw, dtype=torch.float64)
+        result[start : start + len(own)] = nearest_counts(noisy, len(store)).float() / len(store)
+    return result
 
 
 def refuse_impure(network: nn.Module) -> None:

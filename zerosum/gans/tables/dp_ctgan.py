@@ -5,9 +5,8 @@ are drawn given the rest of a row, ever see real rows. Their steps are private (
 algorithm 1): each row is drawn with the same probability, its gradient is clipped by itself, noise is added. G learns
 from D alone, and rows are made from G and the rule alone, which costs nothing more.
 
-What is guaranteed: (epsilon, delta)-differential privacy of the generator with respect to single training rows, one
-added or taken away. Their number is public. So is the encoding: kinds, categories, ranges and mixtures are looked up in
-the data as they are.
+Guaranteed is (epsilon, delta)-differential privacy of the generator with respect to single training rows, one added or
+taken away. Their number is public. So is the encoding: kinds, categories, ranges and mixtures are those of the data.
 
 Why it holds. A row's part in a step is the gradient of its own loss, joint with that of a made row that it is paired
 with. As many rows are made as in every step, whatever was drawn, so that batch norm in G knows nothing of it; which one
@@ -15,8 +14,7 @@ a real row is paired with, and which column its condition is on, is drawn for ea
 is taken away takes one clipped gradient with it, and the others' are as likely as before. Real rows are never chosen by a
 condition: they are shown with a category of their own. What is asked of G is drawn from frequencies that are uniform or
 noised; those of categories and modes are counted once, with noise, at a share of the budget. Nothing else comes from the
-rows: no score chooses a snapshot, no loss of a real row ends or turns back the training, and steps that were turned back
-have been paid for.
+rows: no score chooses a snapshot, no loss of a row ends or turns back the training, steps turned back have been paid for.
 
 Deviations: the logistic loss in the place of Wasserstein's with clipped weights, and columns of mixed types. No pack, no
 batch norm in D, no gradient penalty, because a row's gradient must be its own. Several steps of D for one of G (Bie et
@@ -25,7 +23,6 @@ al. 2023, arXiv:2302.02936).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -39,8 +36,8 @@ from zerosum.core.latents import Normal
 from zerosum.core.settings import Auto
 from zerosum.data.spec import Batch, Store
 from zerosum.data.tables.store import TableStore
-from zerosum.networks.tabular import Critic, Generator
-from zerosum.networks.tabular_label import LabelRule, learned
+from zerosum.networks.tabular import Blind, Critic, Generator
+from zerosum.networks.tabular_label import learned
 from zerosum.objectives.adversarial import nonsaturating_g
 from zerosum.training.accounting import Accountant, Plan, planned
 from zerosum.training.arena import Arena
@@ -48,9 +45,10 @@ from zerosum.training.batches import Batches
 from zerosum.training.callback import StopTraining
 from zerosum.training.conditions import choose, vectors
 from zerosum.training.game import Phase
+from zerosum.training.labels import private_rule
 from zerosum.training.optimizers import Adam
 from zerosum.training.player import Losses, Player
-from zerosum.training.private import Ledger, Poisson, PrivatePlayer, nearest_counts
+from zerosum.training.private import Ledger, Poisson, PrivatePlayer, noised_shares, step_together
 from zerosum.training.table_generator import TableGenerator
 from zerosum.training.tabular import Tabular
 
@@ -106,22 +104,8 @@ class Config:
             value = getattr(self, name)
             if value != "auto" and not value > 0:
                 raise BadOption(f"--{name.replace('_', '-')} is {value}; it must be more than 0.")
-        if not 0.0 < self.share < 1.0:
-            raise BadOption(f"--share is {self.share}; it must be between 0 and 1.")
-        if not 0.0 <= self.label_share < 1.0:
-            raise BadOption(f"--label-share is {self.label_share}; it must be 0, or between 0 and 1.")
-
-
-LONG = 200_000.0
-"""Half-life of the rule's moving average, in rows: what noise moves back and forth averages out."""
-
-
-class Blind(Generator):
-    """A generator of which nothing is asked."""
-
-    def forward(self, z: Tensor, condition: Tensor) -> Tensor:
-        """(n, d), as of a `Generator`, whatever the condition."""
-        return super().forward(z, torch.zeros_like(condition))
+        if not (0.0 < self.share < 1.0 and 0.0 <= self.label_share < 1.0):
+            raise BadOption(f"--share is {self.share}, --label-share {self.label_share}; they must be between 0 and 1.")
 
 
 class DPCTGAN(Tabular):
@@ -143,20 +127,14 @@ class DPCTGAN(Tabular):
         self.discriminator = PrivatePlayer(self.D, bound=config.clip, optimizer=config.adam_d)
         self.generator = Player(self.G, optimizer=config.adam_g, ema_half_life=config.ema_half_life)
         if config.label_share and learned(self.spec.target, self.spec):
-            # Linear: the fewer weights, the less noise. A row's gradient is its numbers, of which one in each choice
-            # is 1, times its error: so hardly any is clipped, and probabilities are right.
-            self.rule = LabelRule(self.spec, self.spec.target, layers=0, dropout=0.0)
-            bound = math.sqrt(1.0 + len(layout.choices))
-            self.teacher = PrivatePlayer(self.rule, bound=bound, optimizer=config.adam_label, ema_half_life=LONG)
+            self.rule, self.teacher = private_rule(self.spec, self.spec.target, config.adam_label)
         self.ledger = Ledger()
         self._plan: Plan | None = None
 
     def seat(self, arena: Arena) -> DPCTGAN:
         """As of every game. Raises BadOption for several processes, whose rows would be drawn and noised apart."""
         if arena.world > 1:
-            raise BadOption(
-                f"dp_ctgan trains in one process, not in {arena.world}: give --run.devices without a number."
-            )
+            raise BadOption(f"dp_ctgan trains in one process, not in {arena.world}: give --run.devices no number.")
         super().seat(arena)
         return self
 
@@ -167,19 +145,15 @@ class DPCTGAN(Tabular):
         self.length, self._plan = len(store), None
         if not (self.counted and isinstance(store, TableStore)):
             return
-        [release] = self.plan.before
-        spread = release.noise * len(self.layout.choices) ** 0.5  # a row is counted once in each choice
         draw = randomness.generator("cpu", *self.ledger.seed(), "frequencies")
-        for start, own in zip(self.layout.starts[1].tolist(), store.counts, strict=True):
-            noisy = own + spread * torch.randn(len(own), generator=draw, dtype=torch.float64)
-            self.shares[start : start + len(own)] = nearest_counts(noisy, self.length).float() / self.length
+        self.shares.copy_(noised_shares(store, self.plan.before[0].noise, draw))
         if self.config.conditions == "noised":
             self.counts.copy_(self.length * self.shares[self.asked])
 
     @property
     def counted(self) -> bool:
         """Whether noised frequencies are needed."""
-        return self.config.calibrate or self.config.conditions == "noised"
+        return self.calibrates or self.config.conditions == "noised"
 
     @property
     def plan(self) -> Plan:
@@ -263,15 +237,11 @@ class DPCTGAN(Tabular):
             pair, column = torch.rand(len(rows), 2).to(rows.device).unbind(1)  # two numbers of each row's own
             own = self.shown(rows, self.own(rows, column))
             batch = {"real": own, "made": made[(pair * len(made)).long().clamp_max(len(made) - 1)]}
-            expected = self.plan.rate * self.length
-            # Two clipped sums, each divided by its bound and multiplied with the root of its share, are one sum of
-            # norm 1 with the plan's noise.
             share = 0.0 if self.rule is None else self.config.label_share
-            noise = self.plan.noise / math.sqrt(1.0 - share)
-            self.discriminator.private_step(self.discriminator_loss, batch, noise=noise, expected=expected, draw=draw)
+            parts = [(self.discriminator, self.discriminator_loss, batch, 1.0 - share)]
             if self.rule is not None:
-                noise = self.plan.noise / math.sqrt(share)
-                self.teacher.private_step(self.rule_loss, {"row": rows}, noise=noise, expected=expected, draw=draw)
+                parts.append((self.teacher, self.rule_loss, {"row": rows}, share))
+            step_together(parts, noise=self.plan.noise, expected=self.plan.rate * self.length, draw=draw)
 
     @torch.no_grad()
     def made(self) -> Tensor:
