@@ -257,7 +257,10 @@ def test_fair_systems_play_and_know_their_groups(system: str) -> None:
     config = kind.Config(epochs=2, batch_size=20, fair="sex", favourable="high", label_steps=20, **small)
     game = played(kind(config, store.encoding.spec), store, 20)
     assert game.parity.known
+    [note] = game.notes()
+    assert "'pay' is drawn by a rule" in note and "favours the groups of 'sex' alike (weight 1.5)" in note
     generator = game.trained()
+    assert "favours the groups of 'sex' alike" in generator.facts["labels"]
     generator.encoding = store.encoding
     assert (generator.sample(50, given=["sex=f", "pay!=low"])[["sex", "pay"]] == ["f", "high"]).all(axis=None)
     assert generator.sample(20, balance="pay")["pay"].value_counts().to_dict() == {"high": 10, "low": 10}

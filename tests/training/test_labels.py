@@ -184,6 +184,8 @@ def test_rules_are_saved_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[
     )
     assert "'spent' is drawn by a rule learned from real rows" in " ".join(capsys.readouterr().err.split())
     again: Any = zerosum.load(tmp_path / "run" / "generator")
+    card = (tmp_path / "run" / "generator" / "README.md").read_text()
+    assert "- Labels: 'spent' is drawn by a rule learned from real rows, given the rest of a row\n" in card
     assert again.sample(200, seed=1).equals(made.sample(200, seed=1))
 
 

@@ -276,6 +276,7 @@ def model_card(generator: TrainedGenerator) -> str:
     if source := facts.get("source"):  # somebody else's weights
         title = f"imported from {source['file']}"
         origin = f"Weights: {source['layout']}, from `{source['file']}` (sha256 `{source['sha256']}`)"
+    origin += f"\n- Labels: {facts['labels']}" if "labels" in facts else ""
     privacy = privacy_section(facts["privacy"]) if "privacy" in facts else ""
     licence = f"\n## Licence\n{facts['licence']}\n" if facts.get("licence") else ""
     tag = "\nlicense: other" if licence else ""

@@ -133,16 +133,23 @@ class Tabular(Game):
 
     def notes(self) -> list[str]:
         """Where labels come from."""
-        if self.rule is None:
-            return []
+        return [] if self.rule is None else [f"{self.said_of_labels}; --label-steps 0: by G"]
+
+    @property
+    def said_of_labels(self) -> str:
+        """Where labels come from, where there is a rule."""
+        assert self.rule is not None
         name = next(block.name for block in self.spec.blocks if block.column == self.rule.column)
-        how = "a fair rule" if self.parity.known else "a rule"
-        return [f"{name!r} is drawn by {how} learned from real rows, given the rest of a row; --label-steps 0: by G"]
+        text = f"{name!r} is drawn by a rule learned from real rows, given the rest of a row"
+        fair = getattr(self.config, "fair", None)
+        how = f", which favours the groups of {fair!r} alike (weight {self.config.fairness:g})" if fair else ""
+        return text + how
 
     def trained(self) -> TableGenerator:
         """The generator, from its moving average where one is kept, its frequencies calibrated where that is wanted."""
         rule = None if self.rule is None else self.averaged(self.rule)
         made = TableGenerator(self.averaged(self.get_submodule("G")), self.latent, self.spec, rule)
+        made.facts = {} if rule is None else {"labels": self.said_of_labels}
         if self.rounds and self.calibrates:
             if any(player.averages for player in self.players.values()):
                 made.settle()

@@ -197,7 +197,7 @@ class DPCTGAN(Tabular):
     def trained(self) -> TableGenerator:
         """The generator, with what its privacy cost."""
         generator = super().trained()
-        generator.facts = self.facts()
+        generator.facts |= self.facts()
         return generator
 
     # -- the game -----------------------------------------------------------------------------------------------------
