@@ -45,7 +45,7 @@ class Call:
 def refused(folder: Path, content: bytes, reason: str) -> None:
     """The file is refused with one message that gives the reason; nothing runs, and little memory and time are used."""
     path = written(folder, content)
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(BadFile, match=reason) as caught:
@@ -53,7 +53,7 @@ def refused(folder: Path, content: bytes, reason: str) -> None:
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     assert not (folder / "canary").exists()
 
