@@ -44,13 +44,6 @@ def test_soft_groups_and_rows_of_none() -> None:
     assert parity(good, groups) == pytest.approx((0.5 / 0.75 - 0.5 / 1.25) ** 2)
 
 
-def test_weights_are_repetitions() -> None:
-    good, groups = rows((2, 1), (1, 1))
-    times = torch.tensor([3, 1, 2, 1, 4])
-    weighed = parity(good, groups, times.float())
-    assert weighed == pytest.approx(float(parity(good.repeat_interleave(times), groups.repeat_interleave(times, 0))))
-
-
 def test_the_group_ahead_is_pulled_back_whichever_it_is() -> None:
     groups = rows((1, 1), (1, 1))[1]
     for ahead in (0, 1):
@@ -65,8 +58,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     generator = torch.Generator().manual_seed(1)
     good = torch.rand(6, generator=generator, dtype=torch.float64, requires_grad=True)
     groups = torch.rand(6, 3, generator=generator, dtype=torch.float64).softmax(1)
-    weights = torch.rand(6, generator=generator, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda x: parity(x, groups, weights), good)
+    assert torch.autograd.gradcheck(lambda x: parity(x, groups), good)
 
 
 def test_a_group_without_rows_is_left_out() -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zerosum.data.spec import Spec
+from zerosum.networks.tabular import gumbel_noise
 from zerosum.networks.tabular_mlp import Predictor
 
 SHARPEST, WIDEST = -6.0, 0.0
@@ -94,8 +95,7 @@ class LabelRule(Label):
         n, device = len(logits), logits.device
         places, choices = torch.zeros(n, device=device), torch.zeros(n, dtype=torch.int64, device=device)
         if self.choices:
-            u = torch.rand(n, self.choices, generator=draw).clamp_min(1e-20).to(device)
-            choices = (logits - u.log().neg().clamp_min(1e-20).log()).argmax(1)  # the Gumbel trick
+            choices = (logits + gumbel_noise(torch.rand(n, self.choices, generator=draw)).to(device)).argmax(1)
         if self.modes:
             own = [part.gather(1, choices[:, None]).squeeze(1) for part in (means, deviations)]
             places = (own[0] + own[1] * torch.randn(n, generator=draw).to(device)).clamp(-1.0, 1.0)

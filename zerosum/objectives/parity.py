@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def parity(favourable: Tensor, groups: Tensor, weights: Tensor | None = None) -> Tensor:
+def parity(favourable: Tensor, groups: Tensor) -> Tensor:
     """Squared difference of P(favourable | group) between two groups: 0-d, in [0, 1], 0 at parity and nowhere below.
 
     Of several groups it is the mean over their pairs, each weighed by how many pairs of rows it has, so that the noise
@@ -16,11 +16,9 @@ def parity(favourable: Tensor, groups: Tensor, weights: Tensor | None = None) ->
     Args:
         favourable: (n,) probabilities, or 0 and 1.
         groups: (n, g) likewise, of each row's group; rows of none do not count.
-        weights: (n,) how much each row counts; None: all alike.
     """
-    shares = groups if weights is None else groups * weights[:, None]
-    total = shares.sum(0)
-    rates = (favourable[:, None] * shares).sum(0) / total.clamp_min(1e-6)
+    total = groups.sum(0)
+    rates = (favourable[:, None] * groups).sum(0) / total.clamp_min(1e-6)
     pairs = torch.outer(total, total).triu(1)
     squares = (rates[:, None] - rates[None]).square()
     return (pairs * squares).sum() / pairs.sum().clamp_min(1e-12)
