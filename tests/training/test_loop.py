@@ -90,6 +90,15 @@ def test_limits_in_samples_and_minutes(tmp_path: Path) -> None:
     assert play(tmp_path / "a", run=Run(samples=200), rounds=ROUNDS).arena.samples == 208
 
 
+def test_phases_out_of_reach_are_named(tmp_path: Path) -> None:
+    early, late = Lines(), Lines()
+    play(tmp_path / "early", early, run=Run(samples=80), rounds=ROUNDS)
+    play(tmp_path / "late", late, run=Run(samples=81), rounds=ROUNDS)
+    said = '--run.samples 80 ends this training before its phase "both": all of it takes 240 or more.'
+    assert said in early.events
+    assert not any("ends this training before" in event for event in late.events)
+
+
 @pytest.mark.parametrize("name", ["samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"])
 @pytest.mark.parametrize("value", [0, -3])
 def test_limits_are_more_than_nothing(name: str, value: int) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MEANINGS = {
     "balanced": "The discriminator can no longer tell generated samples from real ones, and the samples are varied.",
-    "healthy": "No illness was found. The discriminator still tells some generated samples from real ones.",
+    "healthy": "No illness was found, nor that the game has reached its balance.",
     "unknown": "Too little is known yet: a verdict takes two snapshots (--run.save-every).",
 }
 
@@ -75,7 +75,7 @@ def numbers(evidence: Evidence) -> str:
     last, known = evidence.last, f"{len(evidence.snapshots)} snapshots"
     accuracy, auc, coverage = (last.get(name) for name in ("accuracy", "auc", "coverage"))
     if accuracy is not None and auc is not None:
-        known += f"; the discriminator tells {accuracy:.0%} of held-out and generated samples right (AUC {auc:.2f})"
+        known += f"; the discriminator tells {accuracy:.1%} of held-out and generated samples right (AUC {auc:.2f})"
     if coverage is not None:
         known += f"; {coverage:.0%} of the real samples have a generated one near them"
     return known + "."

@@ -205,7 +205,7 @@ def train(
     training = Training(game.seat(arena), _delivering(dataset, arena), run, folder, arena, callbacks, facts or {})
     game.meet(training.dataset.train)
     _something_to_play(game, run)
-    said = [*game.notes(), *_restore(training)]
+    said = [*game.notes(), *_out_of_reach(training), *_restore(training)]
     with _signals() as caught:
         try:
             training.tell("start")
@@ -228,6 +228,18 @@ def _something_to_play(game: Game, run: Run) -> None:
         raise BadOption(
             "nothing is to be trained: rounds or epochs are 0, and neither --run.samples nor --run.minutes is given."
         )
+
+
+def _out_of_reach(training: Training) -> list[str]:
+    """The phases that --run.samples leaves nothing for, in a sentence."""
+    run, begun, left = training.run, 0, []
+    for phase in training.game.phases():
+        left += [phase.name] if run.samples and begun >= run.samples else []
+        begun += phase.rounds * run.batch(training.game, phase)
+    if not left:
+        return []
+    named = ("phases " if len(left) > 1 else "phase ") + ", ".join(f'"{name}"' for name in left)
+    return [f"--run.samples {run.samples:,} ends this training before its {named}: all of it takes {begun:,} or more."]
 
 
 def _play(training: Training, caught: list[int]) -> None:
