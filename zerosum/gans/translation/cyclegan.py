@@ -47,6 +47,9 @@ class Config:
     """Channels of the discriminators' first layer (appendix 7.2)."""
     blocks: int | None = None
     """Residual blocks of each generator; None: 9 from 256 pixels on, 6 below (appendix 7.2)."""
+    antialias: bool = False
+    """Low-pass filters where the generators halve and double images, as in CUT, instead of strides, which leave a grid
+    of dots in short trainings."""
     layers: int = 3
     """Halvings of the discriminators: 3 make patches of 70 pixels (section 4)."""
     cycle: float = 10.0
@@ -106,8 +109,11 @@ class CycleGAN(Translation):
             )
         self.latent = Normal(0)
         blocks = config.blocks or (9 if min(shape[1:]) >= 256 else 6)
-        there = ResNet(self.source, shape, width=config.width, blocks=blocks)
-        self.G = ThereAndBack(there, ResNet(shape, self.source, width=config.width, blocks=blocks))
+        there, back = (
+            ResNet(given, made, width=config.width, blocks=blocks, antialias=config.antialias)
+            for given, made in ((self.source, shape), (shape, self.source))
+        )
+        self.G = ThereAndBack(there, back)
         self.D, self.D_back = (
             Patch(channels, width=config.discriminator_width, layers=config.layers, norm=InstanceNorm)
             for channels in (shape[0], self.source[0])
