@@ -32,7 +32,7 @@ def test_a_balanced_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert main([write(tmp_path, GOOD)]) == 0
     shown = capsys.readouterr().out
     assert "balanced after 3,000 samples" in shown
-    assert "55%" in shown
+    assert "55.0%" in shown
 
 
 def test_an_ill_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
