@@ -72,7 +72,7 @@ class Config:
 
 
 PRESETS = {
-    # Without the identity terms, as the paper translates seasons: two passes of each generator fewer a round.
+    # Without the identity terms, as the paper translates seasons: one pass of each generator fewer a round.
     #                 rounds  batch  width  discriminator  blocks
     "laptop": Config( 40_000,     1,    16,            32,      4, identity=None),
 }  # fmt: skip
