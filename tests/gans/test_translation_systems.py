@@ -46,23 +46,25 @@ def read(images: Tensor, where: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return distance.argmin(1), distance.min(1).values, 1.0 - outside
 
 
-def test_bicyclegan_learns_to_colour_and_to_read_colours() -> None:
-    """That z decides on the colour takes longer than this, and luck: benchmarks.facades shows different answers."""
+def test_bicyclegan_has_several_answers_and_reads_them() -> None:
+    """With the paper's weights of terms: with more of L1 or KL, many trainings give every z one colour."""
     where, colour = squares(512)
     store = Memory(coloured(where, colour), source=where * 2.0 - 1.0)
     config = bicyclegan.Config(
-        rounds=200, batch_size=8, latent=2, width=16, discriminator_width=16, encoder_width=16, depth=2, jitter=1.0,
-        discriminator_layers=1, scales=1, l1=20.0, kl=0.1, mirror=False, adam=Adam(4e-3, (0.5, 0.999)),
+        rounds=400, batch_size=8, latent=2, width=16, discriminator_width=16, encoder_width=16, depth=2, jitter=1.0,
+        discriminator_layers=1, scales=1, mirror=False, adam=Adam(4e-3, (0.5, 0.999)),
     )  # fmt: skip
     game = seated("bicyclegan", config, Spec((3, SIDE, SIDE), source=(1, SIDE, SIDE), paired=True))
-    play(game, store, 200)
+    play(game, store, 400)
     asked, _ = squares(64, seed=1)
     translator = game.trained()
     found = []
     for seed in range(6):
         [answers] = translator.tensors(64, given={"source": asked * 2.0 - 1.0}, seed=seed)
         found.append(read(answers, asked))
-    _, distances, bright = (torch.stack(part) for part in zip(*found, strict=True))
+    colours, distances, bright = (torch.stack(part) for part in zip(*found, strict=True))
+    assert ((colours == 0).any(0) & (colours == 1).any(0)).float().mean() > 0.7  # two colours for one square
+    assert 0.2 < (colours == 0).float().mean() < 0.8
     assert distances.mean() < 0.6 and bright.mean() < 0.2  # red and blue are 2.8 apart
     with torch.no_grad():
         means = game.get_submodule("E")(coloured(where, colour))[0]
