@@ -54,7 +54,7 @@ def main() -> None:
     given = parser.parse_args()
     path, options = prepared(given.folder), Data(given.resolution, labels="decade", flip=True)
     dataset = load(path, options)
-    readers = Readers.trained(dataset, given.passes, given.seed)
+    readers = Readers.trained(dataset, given)
     faces = HeldOut(dataset, given.faces)
     copied = dict.fromkeys(range(len(faces.names)), faces.images)
     rows = [real_row(readers, faces), measured(readers, faces, "photos, copied", copied, copied)]
@@ -115,9 +115,10 @@ class Readers:
     """Features of the training faces, (n, 128)."""
 
     @classmethod
-    def trained(cls, dataset: Dataset, passes: int, seed: int) -> Readers:
+    def trained(cls, dataset: Dataset, given: argparse.Namespace) -> Readers:
+        """The decades' classifier is kept in the cache, the network of identity in --folder."""
         network, facts = cached(dataset)
-        same, recognised = identity_reader(Faces(dataset, dataset), passes, seed)
+        same, recognised = identity_reader(Faces(dataset, dataset), given.passes, given.seed, given.folder)
         parts = torch.arange(len(dataset.train)).split(256)
         with torch.no_grad():
             train = torch.cat([network.vectors(dataset.train.fetch(part)["image"].cpu()) for part in parts])

@@ -20,6 +20,8 @@ from typing import Any
 
 import torch
 from rich.progress import track
+from safetensors.torch import load_file
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,6 +29,7 @@ import zerosum
 from benchmarks.common import keep
 from zerosum.core import randomness
 from zerosum.core.errors import BadOption
+from zerosum.core.files import write_bytes
 from zerosum.data import Data, Dataset, load
 from zerosum.data.spec import Store
 from zerosum.editing import attributes, directions, distance, points, projection, strips
@@ -172,7 +175,7 @@ def age_all(
 ) -> list[dict[str, Any]]:
     """A direction of age, as it is and independent of gender, on random samples and on the projected photos."""
     age, quality = age_reader(faces, given.passes, given.seed)
-    same, recognised = identity_reader(faces, given.passes, given.seed)
+    same, recognised = identity_reader(faces, given.passes, given.seed, given.out)
     network, facts = cached(faces.by_gender)
     gender: attributes.Score = lambda images: network(images).diff(dim=1)[:, 0]  # noqa: E731
     print(f"age: {quality}; recognises {recognised:.1%}; gender accuracy {facts.accuracy}", flush=True)
@@ -241,19 +244,26 @@ def age_reader(faces: Faces, passes: int, seed: int) -> tuple[attributes.Score, 
     return reader, {"MAE in years": float((read - truth).abs().mean()), "R2": float(1 - left)}
 
 
-def identity_reader(faces: Faces, passes: int, seed: int) -> tuple[Callable[[Tensor], Tensor], float]:
+def identity_reader(faces: Faces, passes: int, seed: int, folder: Path) -> tuple[Callable[[Tensor], Tensor], float]:
     """Vectors (n, 128) of length 1 that are near for two views of one face and far for two faces (instance
-    discrimination, Wu et al. 2018), and the share of held-out faces whose second view is found by the first.
+    discrimination, Wu et al. 2018), and the share of held-out faces whose second view is found by the first. Its
+    weights are kept in `folder`, and read from there next time.
     """
-    draw = randomness.generator("cpu", seed, "identity reader")
+    draw, views = (randomness.generator("cpu", seed, name) for name in ("identity reader", "identity views"))
 
     def loss(network: Network, images: Tensor, chosen: Tensor) -> Tensor:
         a, b = (F.normalize(network.vectors(jittered(images, draw)), dim=1) for _ in range(2))
         return F.cross_entropy(a @ b.T / 0.1, torch.arange(len(a)))
 
-    network = trained(faces, 1, passes, seed, loss)
+    kept = folder / f"identity-{faces.by_age.spec.shape[-1]}-{passes}-{seed}.safetensors"
+    if kept.exists():
+        network = Network(faces.by_age.spec.shape, 1).eval().requires_grad_(False)
+        network.load_state_dict(load_file(kept))
+    else:
+        network = trained(faces, 1, passes, seed, loss)
+        write_bytes(kept, save_tensors({name: value.contiguous() for name, value in network.state_dict().items()}))
     images = faces.test.fetch(torch.arange(min(512, len(faces.test))))["image"].cpu()
-    a, b = (F.normalize(network.vectors(jittered(images, draw)), dim=1) for _ in range(2))
+    a, b = (F.normalize(network.vectors(jittered(images, views)), dim=1) for _ in range(2))
     found = float(((a @ b.T).argmax(1) == torch.arange(len(a))).float().mean())
     return lambda images: F.normalize(network.vectors(images), dim=1), found
 
