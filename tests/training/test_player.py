@@ -14,10 +14,11 @@ from tests.training.toys import network, same, state, toy
 from zerosum.core.errors import BadOption, NotFinite
 from zerosum.core.schedules import linear_decay
 from zerosum.data.spec import Batch
+from zerosum.networks.encoder import Encoder
 from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.training.arena import Arena
 from zerosum.training.optimizers import SGD, Adam, Optimizer, RMSProp
-from zerosum.training.player import Losses, Player, simultaneously
+from zerosum.training.player import Losses, Player, fixed, simultaneously
 
 
 def seated(network: nn.Module, arena: Arena | None = None, **options: Any) -> Player:
@@ -290,3 +291,13 @@ def test_beta2_can_change() -> None:
     player = seated(nn.Linear(3, 1), optimizer=Adam(1e-3, (0.0, 0.9)))
     player.retune(beta2=0.99)
     assert player.memory()["param_groups"][0]["betas"] == (0.0, 0.99)
+
+
+def test_fixed_networks_pass_gradients_on_and_learn_nothing() -> None:
+    torch.manual_seed(0)
+    E, x = Encoder((3, 16, 16), 2, width=4), torch.rand(2, 3, 16, 16, requires_grad=True)
+    mean, _ = fixed(E)(x)
+    assert torch.equal(mean, E(x)[0])
+    mean.sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in E.parameters())

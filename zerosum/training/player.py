@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from zerosum.core.errors import BadOption, NotFinite
 from zerosum.core.schedules import Schedule, constant
@@ -263,3 +264,9 @@ def pieces(batch: Batch, micro_batch: int | None) -> list[Batch]:
         return [batch]
     split = {name: value.split(micro_batch) for name, value in batch.items()}
     return [{name: split[name][i] for name in batch} for i in range(-(-size // micro_batch))]
+
+
+def fixed(network: nn.Module) -> Callable[..., Any]:
+    """The network, differentiated by what it is given alone and not by its parameters."""
+    tensors = {name: value.detach() for name, value in (*network.named_parameters(), *network.named_buffers())}
+    return lambda *given: functional_call(network, tensors, given)

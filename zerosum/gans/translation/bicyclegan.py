@@ -13,12 +13,10 @@ code does; images are enlarged, cropped and mirrored as in pix2pix, with which i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from zerosum.core.latents import Latent, Normal, Uniform
 from zerosum.core.schedules import linear_decay
@@ -32,7 +30,7 @@ from zerosum.objectives.adversarial import least_squares_d, least_squares_g
 from zerosum.objectives.jitter import DRAWS, jitter
 from zerosum.training.batches import Batches
 from zerosum.training.optimizers import Adam
-from zerosum.training.player import Losses, Player, simultaneously
+from zerosum.training.player import Losses, Player, fixed, simultaneously
 from zerosum.training.translation import Translation, source_of
 from zerosum.training.translator import Translator
 
@@ -154,9 +152,3 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def total(terms: list[Tensor]) -> Tensor:
     """The sum of 0-d tensors."""
     return torch.stack(terms).sum()
-
-
-def fixed(network: nn.Module) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The network, differentiated by what it is given alone and not by its parameters."""
-    tensors = {name: value.detach() for name, value in (*network.named_parameters(), *network.named_buffers())}
-    return lambda x: functional_call(network, tensors, (x,))

@@ -13,13 +13,11 @@ the masks that faces have in appendix A.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from zerosum.core.latents import Normal
 from zerosum.data.spec import Batch
@@ -29,7 +27,7 @@ from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.training.batches import Batches
 from zerosum.training.game import Game
 from zerosum.training.optimizers import Adam
-from zerosum.training.player import Losses, Player, simultaneously
+from zerosum.training.player import Losses, Player, fixed, simultaneously
 from zerosum.training.translator import Translator
 
 
@@ -151,9 +149,3 @@ class StarGANv2(Game):
 def same(images: Tensor, draws: Tensor) -> Tensor:
     """The images themselves."""
     return images
-
-
-def fixed(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
-    """The network, differentiated by what it is given alone and not by its parameters."""
-    tensors = {name: value.detach() for name, value in (*network.named_parameters(), *network.named_buffers())}
-    return lambda x, label: functional_call(network, tensors, (x, label))
