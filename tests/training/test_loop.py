@@ -13,6 +13,7 @@ import pytest
 from tests.training.toys import Lines, play, points, same, state
 from zerosum.core import files
 from zerosum.core.errors import BadFile, BadOption, NotFinite
+from zerosum.core.schedules import Schedule, constant, linear_decay
 from zerosum.training import checkpoint
 from zerosum.training.callback import Callback, RollBack, StopTraining
 from zerosum.training.loop import Run, Training
@@ -97,6 +98,17 @@ def test_phases_out_of_reach_are_named(tmp_path: Path) -> None:
     said = '--run.samples 80 ends this training before its phase "both": all of it takes 240 or more.'
     assert said in early.events
     assert not any("ends this training before" in event for event in late.events)
+
+
+@pytest.mark.parametrize("rate", [linear_decay(), constant])
+def test_schedules_that_the_clock_cuts_short_are_told(tmp_path: Path, rate: Schedule) -> None:
+    def scheduled(training: Training) -> None:
+        training.game.players["generator"].rate = rate
+
+    lines = Lines()
+    game = play(tmp_path, lines, At(0, scheduled, at="start"), run=Run(minutes=1e-4), rounds=10**6)
+    said = f"--run.samples {game.arena.samples} in its place runs all of it in that time."
+    assert any(event.endswith(said) for event in lines.events) == (rate is not constant)
 
 
 @pytest.mark.parametrize("name", ["samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"])

@@ -14,6 +14,7 @@ import tyro
 
 from zerosum.core import files, randomness
 from zerosum.core.errors import BadFile, BadOption, NotFinite
+from zerosum.core.schedules import constant
 from zerosum.core.settings import Auto
 from zerosum.data.spec import Dataset
 from zerosum.training import checkpoint
@@ -451,7 +452,21 @@ def _finish(training: Training) -> None:
         _save(training)
     if training.first and training.best is None:
         training.generator().save(training.folder / "generator")
+    if left := _unfinished_schedules(training):
+        training.note("event", event=left)
     training.tell("end")
+
+
+def _unfinished_schedules(training: Training) -> str | None:
+    """What --run.minutes left of the learning rates' schedules, which follow rounds and samples, in a sentence."""
+    run, done = training.run, _progress(training)
+    scheduled = any(player.rate is not constant for player in training.game.players.values())
+    if not scheduled or run.minutes is None or done > 0.95 or training.seconds < 60 * run.minutes:
+        return None
+    return (
+        f"--run.minutes ended this training after {done:.0%} of its schedule of learning rates; "
+        f"--run.samples {training.samples} in its place runs all of it in that time."
+    )
 
 
 def _without(facts: dict[str, Any], name: str) -> dict[str, Any]:
