@@ -23,6 +23,7 @@ from tests.data.pictures import pixels
 from tests.data.test_videos import close, damaged, frame, seen, video
 from tests.training.test_translator import GREY, Pixels, translator
 from zerosum import api
+from zerosum.data import Data, load
 from zerosum.training.translator import Translator
 
 Command = Callable[..., Result]
@@ -477,6 +478,12 @@ def test_train_translate_evaluate(tmp_path: Path, zerosum: Command) -> None:
     assert code == 0 and f"zerosum translate {run} in/ --out out/" in " ".join(err.split()), err
     assert "translate(Image.open(" in (run / "generator" / "README.md").read_text()
     assert [path.name for path in (run / "samples").iterdir()]
+    # What batch norms go by is that of whole training sources without dropout, not the running averages of training.
+    generator = api.load(run)
+    kept = {name: value.clone() for name, value in generator.network.named_buffers()}
+    generator.ask(load(tmp_path / "pairs", Data(source="left")).train).settle()
+    for name, value in generator.network.named_buffers():
+        torch.testing.assert_close(value, kept[name], msg=name)
     photo(tmp_path / "new.png", 37, 50, 3)
     for place in (run, run / "generator"):
         out = tmp_path / place.name

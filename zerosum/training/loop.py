@@ -128,10 +128,12 @@ class Training:
     def generator(self) -> TrainedGenerator:
         """The generator as it is now (a copy, from the EMA networks)."""
         generator = self.game.trained()
+        averaged = any(player.averages for player in self.game.players.values())
         if isinstance(generator, Translator):
             generator.ask(self.dataset.train)
-        if self.rounds and any(player.averages for player in self.game.players.values()):
-            generator.settle()  # of no effect without batch norm
+        # Neither averaged weights nor networks without their dropout show batch norms what training showed them.
+        if self.rounds and (averaged or isinstance(generator, Translator)):
+            generator.settle()
         generator.encoding = self.dataset.encoding
         own = generator.facts  # what the game itself says about it
         generator.facts = {**self.facts, "samples": self.samples, "rounds": self.rounds, "scores": dict(self.scores)}

@@ -6,7 +6,8 @@ them: grey (colouring), blurred (deblurring) or holed (filling in; give images w
 
 Deviations: both players step at once, from the same weights, so that D reads G's image once for both; as deep as the
 resolution allows, 8 halvings at most (the paper: 8 at 256 px); the jitter is bilinear; dropout is only for training
-(section 3.1 leaves it on, and found that it makes little difference).
+(section 3.1 leaves it on, and found that it makes little difference), and after it batch norms go by the statistics of
+the training sources, where the paper takes those of the test batch.
 """
 
 from __future__ import annotations
