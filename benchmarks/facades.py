@@ -1,13 +1,15 @@
 """Photos of facades made of label maps: pix2pix with and without its discriminator, and bicyclegan.
 
     python -m benchmarks.facades --minutes 60
+    python -m benchmarks.facades --minutes 30 --systems pix2pixhd:laptop,coarse_rounds=5000,rounds=3500
 
 Reads facades/facades.parquet (photo left, label map right; 400 training and 106 test pairs) in the folder that
 ZEROSUM_DATA names. A segmenter that was trained on the real training pairs reads the label map off what was made of the
 held-out maps: the share of pixels that it reads as they were asked for, and the Fréchet distance of its inner features
 from those of the real training photos, beside the same of the real test photos. Baselines: the label map as it is, and
 the training photo whose label map is nearest. A training is as long as the minutes allow at the speed of its first half
-minute, on a quiet machine (kept in --folder, as pace.json); one that was interrupted goes on where it stopped.
+minute, on a quiet machine (kept in --folder, as pace.json), and ends with its last phase: that minute says nothing of
+phases that are slower, so they are given their rounds by hand. One that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -62,7 +64,7 @@ ANSWERS, SHOWN = 5, 8
 def main() -> None:
     """Train and measure, system by system; results are kept after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--systems", nargs="+", default=SYSTEMS, help="system[:preset]")
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, help="system[:preset][,setting=value]")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--segmenter", type=int, default=16_000, help="samples that the segmenter is shown")
