@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, help="system[:preset][,setting=value]")
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--segmenter", type=int, default=16_000, help="samples that the segmenter is shown")
+    parser.add_argument("--segmenter", type=int, default=40_000, help="samples that the segmenter is shown")
     parser.add_argument("--folder", type=Path, default=Path("runs/facades"))
     given = parser.parse_args()
     path = data_file("facades/facades.parquet")
