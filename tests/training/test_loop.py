@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.training.toys import Lines, play, points, same, state
+from tests.training.toys import Lines, Toy, play, points, same, state
 from zerosum.core import files
 from zerosum.core.errors import BadFile, BadOption, NotFinite
 from zerosum.core.schedules import Schedule, constant, linear_decay
 from zerosum.training import checkpoint
 from zerosum.training.callback import Callback, RollBack, StopTraining
+from zerosum.training.game import Phase
 from zerosum.training.loop import Run, Training
 
 
@@ -101,14 +102,19 @@ def test_phases_out_of_reach_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [linear_decay(), constant])
-def test_schedules_that_the_clock_cuts_short_are_told(tmp_path: Path, rate: Schedule) -> None:
+@pytest.mark.parametrize("phases", [1, 2])
+def test_schedules_that_the_clock_cuts_short_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rate: Schedule, phases: int
+) -> None:
     def scheduled(training: Training) -> None:
         training.game.players["generator"].rate = rate
 
+    if phases == 1:
+        monkeypatch.setattr(Toy, "phases", lambda self: [Phase("both", 10**6, self.round)])
     lines = Lines()
     game = play(tmp_path, lines, At(0, scheduled, at="start"), run=Run(minutes=1e-4), rounds=10**6)
-    said = f"--run.samples {game.arena.samples} in its place runs all of it in that time."
-    assert any(event.endswith(said) for event in lines.events) == (rate is not constant)
+    advice = f"--run.samples {game.arena.samples} in its place" if phases == 1 else "fewer rounds of its phases"
+    assert any(f"schedule of learning rates; {advice}" in text for text in lines.events) == (rate is not constant)
 
 
 @pytest.mark.parametrize("name", ["samples", "minutes", "batch_size", "micro_batch", "save_every", "keep"])

@@ -461,14 +461,14 @@ def _finish(training: Training) -> None:
 
 def _unfinished_schedules(training: Training) -> str | None:
     """What --run.minutes left of the learning rates' schedules, which follow rounds and samples, in a sentence."""
-    run, done = training.run, _progress(training)
-    scheduled = any(player.rate is not constant for player in training.game.players.values())
+    run, game, done = training.run, training.game, _progress(training)
+    scheduled = any(player.rate is not constant for player in game.players.values())
     if not scheduled or run.minutes is None or done > 0.95 or training.seconds < 60 * run.minutes:
         return None
-    return (
-        f"--run.minutes ended this training after {done:.0%} of its schedule of learning rates; "
-        f"--run.samples {training.samples} in its place runs all of it in that time."
-    )
+    said = f"--run.minutes ended this training after {done:.0%} of its schedule of learning rates"
+    if len(game.phases()) > 1:  # these keep their rounds, whatever --run.samples is
+        return f"{said}; fewer rounds of its phases leave time for all of it."
+    return f"{said}; --run.samples {training.samples} in its place runs all of it in that time."
 
 
 def _without(facts: dict[str, Any], name: str) -> dict[str, Any]:
