@@ -63,14 +63,22 @@ def main() -> None:
 
 
 def configured(name: str) -> tuple[str, Any]:
-    """A system's name and config: of the preset after the colon, changed by what follows, such as lazy=4; a word alone
-    stands for word=true.
+    """A system's name and config: of the preset after the colon, changed by what follows, such as lazy=4 or norm=instance;
+    a word alone stands for word=true.
     """
     named, *words = name.split(",")
     system, _, preset = named.partition(":")
     config = discovery.load(system).PRESETS[preset] if preset else discovery.game_class(system).Config()
-    changes = {key: json.loads(value or "true") for key, _, value in (word.partition("=") for word in words)}
+    changes = {key: value_of(value or "true") for key, _, value in (word.partition("=") for word in words)}
     return system, replace(config, **changes)
+
+
+def value_of(written: str) -> Any:
+    """A number, true, false or null; else the word itself."""
+    try:
+        return json.loads(written)
+    except json.JSONDecodeError:
+        return written
 
 
 def pace(name: str, data: str, given: argparse.Namespace) -> float:

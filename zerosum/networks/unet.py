@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadFile, BadOption
+from zerosum.core.layout import Small
 from zerosum.networks.translator import (
     Norm,
     channels_of,
@@ -27,6 +28,8 @@ from zerosum.networks.translator import (
 SLOPE = 0.2
 DROPPED = 3
 """Innermost layers of the decoder that have dropout."""
+SMALL = 4
+"""Halvings after which maps are small."""
 
 
 class Layer(nn.Module):
@@ -39,6 +42,14 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, c, h, w) -> (n, c', h', w')."""
         return self.norm(self.conv(x))
+
+
+class SmallLayer(Layer, Small):
+    """A layer of small maps."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, c, h, w) -> (n, c', h', w')."""
+        return super().forward(x.contiguous())
 
 
 class UNet(nn.Module):
@@ -79,8 +90,9 @@ class UNet(nn.Module):
         for level, (outer, inner) in enumerate(pairwise(widths), start=1):
             innermost = level == depth - 1
             wide = inner if innermost else 2 * inner
-            self.down.append(Layer(nn.Conv2d(outer, inner, 4, 2, 1, bias=bias), plain if innermost else norm(inner)))
-            self.up.append(Layer(nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=bias), norm(outer)))
+            kind = Layer if level < SMALL else SmallLayer
+            self.down.append(kind(nn.Conv2d(outer, inner, 4, 2, 1, bias=bias), plain if innermost else norm(inner)))
+            self.up.append(kind(nn.ConvTranspose2d(wide, outer, 4, 2, 1, bias=bias), norm(outer)))
         self.dropout, self.noisy = dropout, False
         self.apply(initialise)
 

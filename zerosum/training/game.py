@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from zerosum.core import layout
 from zerosum.core.errors import BadOption
 from zerosum.core.latents import Latent
 from zerosum.core.settings import Auto
@@ -159,22 +160,16 @@ class Game(nn.Module):
         """Move to the arena's device and give every player its seat."""
         self.arena = arena
         self.to(arena.device)
-        if self.convolutional:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout.arrange(self)
         for name, player in self.players.items():
             player.seat(name, arena)
         arena.same([*self.parameters(), *self.buffers()])
         return self
 
     @property
-    def convolutional(self) -> bool:
-        """Whether any network convolves."""
-        return any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in self.modules())
-
-    @property
     def narrow(self) -> bool:
         """Whether its networks gain from bf16: convolutions do, and the wide linear layers that rows of tables meet."""
-        return self.convolutional or self.spec.kind == "table"
+        return layout.convolves(self) or self.spec.kind == "table"
 
     @property
     def total_rounds(self) -> int:

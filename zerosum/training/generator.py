@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zerosum.core import discovery, files, randomness
+from zerosum.core import discovery, files, layout, randomness
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.core.latents import Latent, Normal
 from zerosum.core.settings import from_json, to_json
@@ -42,8 +42,7 @@ class TrainedGenerator(nn.Module):
     def __init__(self, network: nn.Module, latent: Latent, spec: Spec, *, conditional: bool = False):
         super().__init__()
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        if any(isinstance(module, nn.Conv2d) for module in self.network.modules()):  # as in training: the same kernels
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        layout.arrange(self.network)  # as in training: the same kernels
         self.latent, self.spec, self.conditional = latent, spec, conditional
         self.encoding: Encoding | None = None
         self.facts: dict[str, Any] = {}
