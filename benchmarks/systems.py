@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def configured(name: str) -> tuple[str, Any]:
-    """A system's name and config: of the preset after the colon, changed by what follows, such as lazy=4 or norm=instance;
+    """A system's name and config: of the preset after the colon, changed by what follows, as lazy=4 or norm=instance;
     a word alone stands for word=true.
     """
     named, *words = name.split(",")
