@@ -473,6 +473,7 @@ def test_train_translate_evaluate(tmp_path: Path, zerosum: Command) -> None:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(np.concatenate([left, 255 - left], 1)).save(path)
     run, small = tmp_path / "run", ["--width", "4", "--discriminator-width", "4", "--depth", "3", "--layers", "1"]
+    small += ["--norm", "batch"]
     command = ["train", "pix2pix", "--data", tmp_path / "pairs", "--data.source", "left", *small]
     code, _, err = zerosum(*command, "--run.samples", "24", "--features", "none", "--run.folder", run)
     assert code == 0 and f"zerosum translate {run} in/ --out out/" in " ".join(err.split()), err
@@ -481,6 +482,7 @@ def test_train_translate_evaluate(tmp_path: Path, zerosum: Command) -> None:
     # What batch norms go by is that of whole training sources without dropout, not the running averages of training.
     generator = api.load(run)
     kept = {name: value.clone() for name, value in generator.network.named_buffers()}
+    assert kept
     generator.ask(load(tmp_path / "pairs", Data(source="left")).train).settle()
     for name, value in generator.network.named_buffers():
         torch.testing.assert_close(value, kept[name], msg=name)

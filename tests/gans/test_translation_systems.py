@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch import Tensor
 from tests.gans.games import Memory, play, seated
 from zerosum.core.errors import BadFile, BadOption
 from zerosum.data.spec import Spec
-from zerosum.gans.translation import bicyclegan, pix2pixhd, spade, stargan_v2
+from zerosum.gans.translation import bicyclegan, pix2pix, pix2pixhd, spade, stargan_v2
 from zerosum.networks.spectral import SpectralNorm
 from zerosum.objectives.penalties import r1
 from zerosum.training.arena import Arena
@@ -126,6 +127,28 @@ def error(game: Game) -> float:
 
 
 MAPS = Spec((3, SIDE, SIDE), source=(1, SIDE, SIDE), paired=True)
+
+
+@pytest.mark.parametrize("norm", ["sample", "batch", "instance"])
+@pytest.mark.parametrize("adversarial", [1.0, None])
+def test_pix2pix_learns_what_a_map_means(norm: Any, adversarial: float | None) -> None:
+    config = pix2pix.Config(
+        rounds=80, batch_size=8, width=8, discriminator_width=8, layers=1, jitter=1.0, norm=norm,
+        adversarial=adversarial, adam=Adam(2e-3, (0.5, 0.999)),
+    )  # fmt: skip
+    game = seated("pix2pix", config, MAPS)
+    before = error(game)
+    play(game, maps(256), 80)
+    assert error(game) < 0.15 < before
+    assert hasattr(game, "D") == (adversarial is not None)
+
+
+def test_pix2pix_normalises_each_sample_by_itself_whatever_stands_beside_it() -> None:
+    game = seated("pix2pix", pix2pix.Config(width=4, discriminator_width=4, layers=1), MAPS)
+    play(game, maps(8), 2)
+    translator, source = game.trained(), maps(4).source
+    alone = torch.cat([next(iter(translator.tensors(1, given={"source": one}))) for one in source.split(1)])
+    torch.testing.assert_close(next(iter(translator.tensors(4, given={"source": source}))), alone, rtol=1e-3, atol=1e-5)
 
 
 def test_spade_learns_what_a_map_means() -> None:

@@ -14,7 +14,7 @@ from zerosum.networks import rrdb, spade, srdiscriminator, translator
 from zerosum.networks.encoder import Encoder
 from zerosum.networks.patch import MultiScale, Patch, Pixel
 from zerosum.networks.spectral import SpectralNorm
-from zerosum.networks.translator import Double, Halve, InstanceNorm, Mirror, ResNet, to_multiple
+from zerosum.networks.translator import Double, Halve, InstanceNorm, Mirror, ResNet, SampleNorm, to_multiple
 from zerosum.networks.unet import UNet
 
 SHAPES = [(1, 8, 8), (4, 30, 17), (3, 48, 32)]
@@ -33,6 +33,7 @@ NETWORKS: dict[str, Callable[[tuple[int, int, int]], nn.Module]] = {
     "resnet, filters": lambda s: ResNet(s, s, width=4, blocks=2, norm=nn.BatchNorm2d, antialias=True),
     "unet": lambda s: UNet(s, s, width=4, depth=3, dropout=True),
     "unet, instances": lambda s: UNet(s, s, width=4, depth=3, norm=InstanceNorm),
+    "unet, samples": lambda s: UNet(s, s, width=4, depth=3, norm=SampleNorm),
     "spade": lambda s: spade.Generator(s[0], s, width=2, latent=0),
     "rrdb x1": lambda s: rrdb.RRDBNet(s[0], scale=1, features=8, blocks=1, growth=4),
     "rrdb x2": lambda s: rrdb.RRDBNet(s[0], scale=2, features=8, blocks=1, growth=4),
@@ -97,6 +98,20 @@ def test_instance_norm_keeps_the_layout_and_is_pytorchs(n: int) -> None:
     torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_sample_norm_is_batch_norm_of_one_sample(n: int) -> None:
+    mine, theirs = SampleNorm(5), nn.BatchNorm2d(5)
+    with torch.no_grad():
+        mine.weight.copy_(noise(5)), mine.bias.copy_(noise(10)[5:])
+    theirs.load_state_dict(mine.state_dict(), strict=False)
+    x = noise(n, 5, 6, 7).requires_grad_()
+    made, wanted = mine.eval()(x), torch.cat([theirs(one) for one in x.split(1)])
+    torch.testing.assert_close(made, wanted)
+    torch.testing.assert_close(mine.scaled(F.group_norm(x, 5)), wanted)  # what GPUs use instead
+    found = torch.autograd.grad(made.sin().sum(), [x, *mine.parameters()])
+    torch.testing.assert_close(found, torch.autograd.grad(wanted.sin().sum(), [x, *theirs.parameters()]))
+
+
 def test_filters_are_what_they_are_called() -> None:
     x = noise(2, 3, 9, 12)
     line = torch.tensor([0.25, 0.5, 0.25])
@@ -128,6 +143,7 @@ def test_defaults_are_as_large_as_the_authors_networks() -> None:
         assert millions(ResNet(s, s)) == millions(ResNet(s, s, antialias=True)) == 11.378
         assert millions(UNet(s, s)) == 54.414
         assert millions(Patch(3, norm=InstanceNorm)) == 2.765 and millions(Patch(6)) == 2.769
+        assert millions(UNet(s, s, norm=SampleNorm)) == 54.414 and millions(Patch(6, norm=SampleNorm)) == 2.769
         assert millions(rrdb.RRDBNet(3)) == 16.698
     assert millions(rrdb.SRResNet(3)) == 1.547
     assert millions(srdiscriminator.UNet(3)) == 4.377

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zerosum.core.errors import BadOption
-from zerosum.networks.translator import InstanceNorm
+from zerosum.networks.translator import InstanceNorm, SampleNorm
 from zerosum.training.tiling import LEAST, OUTPUT, Tiling, bands, common_statistics, enlarged, reflected, thumbnail
 
 CPU = torch.device("cpu")
@@ -138,10 +138,14 @@ class Styled(nn.Module):
         return torch.tanh(self.norm(self.conv(x)))
 
 
-@pytest.mark.parametrize("norm", [InstanceNorm(4), nn.InstanceNorm2d(4), nn.InstanceNorm2d(4, affine=True)])
+@pytest.mark.parametrize(
+    "norm", [InstanceNorm(4), SampleNorm(4), nn.InstanceNorm2d(4), nn.InstanceNorm2d(4, affine=True)]
+)
 def test_tiles_of_instance_norms_have_one_tone(norm: nn.Module) -> None:
     torch.manual_seed(0)
     network, tiling = Styled(norm), Tiling(32, 8)
+    if norm.weight is not None:
+        nn.init.uniform_(norm.weight, 0.8, 1.2), nn.init.uniform_(norm.bias, -0.2, 0.2)
     picture = image(96, 80) * 0.02 + torch.linspace(-0.9, 0.9, 80)  # dark at the left, bright at the right
     with torch.no_grad():
         right = network(picture)

@@ -57,7 +57,7 @@ class Patch(nn.Module):
         layers: that halve the image; two more do not.
         norm: makes the layers' normalisation; the first and the last have none.
         antialias: low-pass filters where images are halved, as in CUT, instead of strides.
-        bias: of the convolutions before norms; None: unless these are batch norms.
+        bias: of the convolutions before norms; None: unless these have their own.
     """
 
     def __init__(

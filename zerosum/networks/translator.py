@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from zerosum.core.errors import BadFile, BadOption
 
 Norm = Callable[[int], nn.Module]
-"""Makes a normalisation of so many channels: InstanceNorm, nn.BatchNorm2d or nn.Identity."""
+"""Makes a normalisation of so many channels: InstanceNorm, SampleNorm, nn.BatchNorm2d or nn.Identity."""
 HALVINGS = 2
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
@@ -29,17 +29,37 @@ class InstanceNorm(nn.Module):
     Keeps images channels-last, which PyTorch's own does not: several times faster on CPUs.
     """
 
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
     def __init__(self, channels: int):
         super().__init__()
-        self.channels = channels
+        self.channels, self.weight, self.bias = channels, None, None
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape as x (n, c, h, w); h w > 1."""
         if len(x) == 1 or x.device.type == "cpu":  # batch normalisation of single samples is the same function
-            parts = [F.batch_norm(sample, None, None, training=True) for sample in x.split(1)]
+            parts = [F.batch_norm(one, None, None, self.weight, self.bias, training=True) for one in x.split(1)]
             return parts[0] if len(parts) == 1 else torch.cat(parts)
         with torch.autocast(x.device.type, enabled=False):  # adds up in full precision whatever it is given
-            return F.group_norm(x, self.channels)
+            return self.scaled(F.group_norm(x, self.channels))
+
+    def scaled(self, x: Tensor) -> Tensor:
+        """What is normalised (n, c, h, w), times the gains, plus the biases."""
+        if self.weight is None or self.bias is None:
+            return x
+        return (x * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class SampleNorm(InstanceNorm):
+    """Batch normalisation of each sample by itself: instance normalisation with gains and biases."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
 
 def mirror(x: Tensor, pixels: int) -> Tensor:
@@ -131,15 +151,15 @@ def channels_of(source: tuple[int, int, int], shape: tuple[int, int, int]) -> tu
 
 
 def needs_bias(norm: Norm, bias: bool | None) -> bool:
-    """Whether convolutions before `norm` have biases: as `bias` says; None: unless batch normalisation has its own."""
-    return norm is not nn.BatchNorm2d if bias is None else bias
+    """Whether convolutions before `norm` have biases: as `bias` says; None: unless the normalisation has its own."""
+    return norm not in (nn.BatchNorm2d, SampleNorm) if bias is None else bias
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights N(0, 0.02), gains of batch normalisation N(1, 0.02), biases 0 (Isola et al. 2017, section 6.2)."""
+    """Weights N(0, 0.02), gains of normalisation N(1, 0.02), biases 0 (Isola et al. 2017, section 6.2)."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d) and module.affine:
+    elif isinstance(module, SampleNorm) or (isinstance(module, nn.BatchNorm2d) and module.affine):
         nn.init.normal_(module.weight, 1.0, 0.02)
     if isinstance(bias := getattr(module, "bias", None), Tensor):
         nn.init.zeros_(bias)
@@ -173,7 +193,7 @@ class ResNet(nn.Module):
         dropout: half of what is in the middle of each block dropped in training.
         antialias: low-pass filters where images are halved and doubled, as in CUT, instead of strides.
         latent: components of z, joined to the image as constant channels (BicycleGAN).
-        bias: of the convolutions before norms; None: unless these are batch norms.
+        bias: of the convolutions before norms; None: unless these have their own.
 
     Attributes:
         encoder_layers: numbers, for `features`, of the layers that CUT contrasts (Park et al. 2020, arXiv:2007.15651):

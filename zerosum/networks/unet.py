@@ -66,7 +66,7 @@ class UNet(nn.Module):
         norm: makes the layers' normalisation; the outermost have none, nor has the innermost of the encoder.
         dropout: half of what the three innermost layers of the decoder make is dropped, the paper's only noise.
         latent: components of z, joined to the image as constant channels (BicycleGAN).
-        bias: of the convolutions before norms; None: unless these are batch norms.
+        bias: of the convolutions before norms; None: unless these have their own.
 
     Attributes:
         noisy: dropout outside training too, as in the paper (section 3.1); False at first.

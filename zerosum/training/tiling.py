@@ -163,7 +163,7 @@ def common_statistics(network: nn.Module, thumbnail: Callable[[], object]) -> It
     def use(norm: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor:
         mean, variance = known[norm]
         out = (given[0] - mean) * (variance + getattr(norm, "eps", EPSILON)).rsqrt()
-        if isinstance(norm, nn.InstanceNorm2d) and norm.affine:
+        if isinstance(norm.weight, Tensor) and isinstance(norm.bias, Tensor):
             out = out * norm.weight[:, None, None] + norm.bias[:, None, None]
         return out.to(made.dtype)
 

@@ -6,8 +6,9 @@ them: grey (colouring), blurred (deblurring) or holed (filling in; give images w
 
 Deviations: both players step at once, from the same weights, so that D reads G's image once for both; as deep as the
 resolution allows, 8 halvings at most (the paper: 8 at 256 px); the jitter is bilinear; dropout is only for training
-(section 3.1 leaves it on, and found that it makes little difference), and after it batch norms go by the statistics of
-the training sources, where the paper takes those of the test batch.
+(section 3.1 leaves it on, and found that it makes little difference). Each sample is normalised by itself, as in the
+paper's batches of one (section 3.3); `--norm batch` is for larger ones, and goes by the statistics of the training
+sources afterwards, where the paper takes those of the test batch.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from zerosum.core.schedules import linear_decay
 from zerosum.data.spec import Batch
 from zerosum.networks.patch import Patch
 from zerosum.networks.shapes import image_size
-from zerosum.networks.translator import InstanceNorm, Norm, ResNet
+from zerosum.networks.translator import InstanceNorm, Norm, ResNet, SampleNorm
 from zerosum.networks.unet import UNet
 from zerosum.objectives.adversarial import logistic_d, nonsaturating_g
 from zerosum.objectives.degradations import BLUR_DRAWS, HOLE_DRAWS, blurred, grey, holed
@@ -35,7 +36,9 @@ from zerosum.training.player import Losses, Player, simultaneously
 from zerosum.training.translation import Translation, source_of
 from zerosum.training.translator import Translator
 
-NORMS: dict[str | None, Norm] = {"batch": nn.BatchNorm2d, "instance": InstanceNorm, None: nn.Identity}
+NORMS: dict[str | None, Norm] = {
+    "sample": SampleNorm, "batch": nn.BatchNorm2d, "instance": InstanceNorm, None: nn.Identity,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class Config:
     """Halvings of the U-Net; None: down to a single pixel, 8 at most."""
     blocks: int | None = None
     """Residual blocks of CycleGAN's generator, which then takes the U-Net's place; None: the U-Net."""
-    norm: Literal["batch", "instance"] | None = "batch"
-    """Normalisation of both networks (appendix 6.1); None: none, nor biases in its place, as in the authors' program."""
+    norm: Literal["sample", "batch", "instance"] | None = "sample"
+    """Normalisation of both networks (appendix 6.1): sample: each sample by itself, with gains and biases; batch: each
+    batch; instance: as sample, without gains; None: none, nor biases in its place, as in the authors' program."""
     layers: int = 3
     """Halvings of the discriminator: 3 make patches of 70 pixels (section 4.4)."""
     dropout: bool = True
