@@ -2,6 +2,7 @@
 
     python -m benchmarks.facades --minutes 60
     python -m benchmarks.facades --minutes 30 --systems pix2pixhd:laptop,coarse_rounds=5000,rounds=3500
+    python -m benchmarks.facades --minutes 10 --choose --systems pix2pix:laptop pix2pix:laptop,l1=300
 
 Reads facades/facades.parquet (photo left, label map right; 400 training and 106 test pairs) in the folder that
 ZEROSUM_DATA names. A segmenter that was trained on the real training pairs reads the label map off what was made of the
@@ -9,7 +10,9 @@ held-out maps: the share of pixels that it reads as they were asked for, and the
 from those of the real training photos, beside the same of the real test photos. Baselines: the label map as it is, and
 the training photo whose label map is nearest. A training is as long as the minutes allow at the speed of its first half
 minute, on a quiet machine (kept in --folder, as pace.json), and ends with its last phase: that minute says nothing of
-phases that are slower, so they are given their rounds by hand. One that was interrupted goes on where it stopped.
+phases that are slower, so they are given their rounds by hand. One that was interrupted goes on where it stopped. How
+far apart two systems are, pixel by pixel, is said with its standard error over the photos. Settings are chosen with
+--choose, which keeps its hands off the test pairs.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import tempfile
 import time
@@ -24,6 +28,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from rich.progress import track
 from safetensors.torch import load_file, save
@@ -69,18 +74,52 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--segmenter", type=int, default=40_000, help="samples that the segmenter is shown")
     parser.add_argument("--folder", type=Path, default=Path("runs/facades"))
+    parser.add_argument("--choose", action="store_true", help="on every fourth training pair; keeps no results")
     given = parser.parse_args()
     path = data_file("facades/facades.parquet")
+    if given.choose:
+        given.folder /= "choose"
+        path = held_out(path, given.folder / "pairs.parquet")
     pairs = Pairs(load(path, OPTIONS))
     reader = segmenter(pairs, given)
     rows = [measured(reader, pairs, name, images[:, None]) for name, images in baselines(pairs).items()]
+    read: dict[str, Tensor] = {}
     for name in given.systems:
         generator, facts = trained(name, str(path), OPTIONS, given)
         count = ANSWERS if generator.latent.size else 1
         answers = torch.stack([translated(generator, pairs.maps, seed) for seed in range(count)], 1)
-        rows.append(measured(reader, pairs, name, answers, facts))
-        show(pairs, answers, given.folder / f"{name.replace(':', '-')}.png")
-        keep("facades", [{**row, **common(given, reader)} for row in rows])
+        read[name] = (found(reader, answers[:, 0]) == classes(pairs.maps)).float().mean((1, 2))
+        rows.append(measured(reader, pairs, name, answers, facts) | apart(read))
+        show(pairs, answers, given.folder / f"{plain(name)}.png")
+        if not given.choose:
+            keep("facades", [{**row, **common(given, reader)} for row in rows])
+
+
+def held_out(path: Path, place: Path) -> Path:
+    """A file in which every fourth training pair is a test pair, and the test pairs are left out."""
+    table = pd.read_parquet(path)
+    table = table[table["split"] == "train"].reset_index(drop=True)
+    table.loc[table.index % 4 == 3, "split"] = "test"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(place)
+    return place
+
+
+def apart(read: dict[str, Tensor]) -> dict[str, str]:
+    """By how many points more of the last system's pixels are read as asked than of each other's: {name: (photos,)}."""
+    last = list(read)[-1]
+    words = []
+    for name in list(read)[:-1]:
+        difference = 100 * (read[last] - read[name])
+        error = float(difference.std()) / len(difference) ** 0.5
+        words.append(f"{float(difference.mean()):+.1f} +- {error:.1f} points of pixels from {name}")
+        print(words[-1], flush=True)
+    return {"note": "; ".join(words)} if words else {}
+
+
+def plain(name: str) -> str:
+    """A system's name as a file's."""
+    return re.sub("[:,]", "-", name)
 
 
 def data_file(name: str) -> Path:
@@ -123,7 +162,7 @@ def trained(
 ) -> tuple[TrainedGenerator, dict[str, float]]:
     """The generator of system[:preset] after --minutes of training, and what is to be said of the training."""
     system, config = configured(name)
-    folder = given.folder / f"{given.minutes:g}min-{name.replace(':', '-')}-{given.seed}"
+    folder = given.folder / f"{given.minutes:g}min-{plain(name)}-{given.seed}"
     if checkpoint.saved(folder):
         generator = zerosum.resume(folder, quiet=True)
     else:
@@ -264,9 +303,8 @@ def measured(
 def one_answer(reader: Segmenter, pairs: Pairs, images: Tensor) -> dict[str, float]:
     """Values of one answer to each test map."""
     wanted = classes(pairs.maps)
-    found = torch.cat([reader(part).argmax(1) for part in images.split(32)])
     k = len(COLOURS)
-    table = torch.bincount((wanted * k + found).flatten(), minlength=k * k).view(k, k).double()
+    table = torch.bincount((wanted * k + found(reader, images)).flatten(), minlength=k * k).view(k, k).double()
     right, union = table.diag(), table.sum(0) + table.sum(1) - table.diag()
     values = {
         "pixels as asked": float(right.sum() / table.sum()),
@@ -279,6 +317,12 @@ def one_answer(reader: Segmenter, pairs: Pairs, images: Tensor) -> dict[str, flo
         near = quality.fidelity([*quantise(images)], [*quantise(pairs.photos)], quality.Protocol("rgb", border=0))
         values |= {"PSNR": near.psnr, "SSIM": near.ssim, "sharpness": near.sharpness}
     return values
+
+
+@torch.no_grad()
+def found(reader: Segmenter, images: Tensor) -> Tensor:
+    """The class (n, h, w) that the segmenter reads off each pixel."""
+    return torch.cat([reader(part).argmax(1) for part in images.split(32)])
 
 
 def vectors_of(reader: Segmenter, images: Tensor) -> Tensor:
