@@ -257,3 +257,15 @@ def test_remains_of_a_killed_process_are_cleared_up(tmp_path: Path) -> None:
     play(tmp_path, rounds=8)
     assert not half.exists()
     assert not list(tmp_path.rglob(".*.tmp")) and not list(tmp_path.rglob(".*.old"))
+
+
+def test_error_before_the_first_round_is_done_leaves_nothing_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched, pytest.raises(BadOption, match="too few layers"):
+        patched.setattr(Toy, "turn", lambda *given: raising(BadOption("too few layers"))(None))
+        play(tmp_path, rounds=ROUNDS)
+    assert not names(tmp_path)
+    with pytest.raises(BadOption, match="too few layers"):
+        play(tmp_path, At(16, raising(BadOption("too few layers"))), rounds=ROUNDS, run=Run(save_every=16))
+    assert names(tmp_path)

@@ -121,3 +121,10 @@ def prune(folder: Path, keep: int, best: int | None) -> None:
     for path in saved(folder)[:-keep]:
         if best is None or int(path.name) != best:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def forget(folder: Path) -> None:
+    """Remove what was written before the first round, of a training that did not come to the end of it."""
+    for path in saved(folder):
+        if int(path.name) == 0:
+            shutil.rmtree(path, ignore_errors=True)

@@ -216,6 +216,10 @@ def train(
                 training.note("event", event=event)
             _play(training, caught)
             _finish(training)
+        except Exception:
+            if training.first and not training.rounds:  # nothing to resume: other settings may take the same folder
+                checkpoint.forget(folder)
+            raise
         finally:
             training.close()
     arena.barrier()
