@@ -26,7 +26,7 @@ from torch import Tensor
 
 from benchmarks.common import keep
 from benchmarks.editing import Faces, identity_reader
-from benchmarks.facades import data_file, trained, translated
+from benchmarks.facades import data_file, held_out, plain, trained, translated
 from zerosum.data import Data, Dataset, load
 from zerosum.editing.strips import strip
 from zerosum.metrics import quality
@@ -44,15 +44,19 @@ SHOWN = 8
 def main() -> None:
     """Train and measure, system by system; results are kept after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--systems", nargs="+", default=["stargan_v2:laptop"], help="system[:preset]")
+    parser.add_argument("--systems", nargs="+", default=["stargan_v2:laptop"], help="system[:preset][,setting=value]")
     parser.add_argument("--minutes", type=float, default=120.0)
     parser.add_argument("--resolution", type=int, default=64)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--passes", type=int, default=12, help="over the training faces, of the network of identity")
     parser.add_argument("--faces", type=int, default=None, help="held-out faces at most")
     parser.add_argument("--folder", type=Path, default=Path("runs/ageing"))
+    parser.add_argument("--choose", action="store_true", help="on every fourth training face; keeps no results")
     given = parser.parse_args()
     path, options = prepared(given.folder), Data(given.resolution, labels="decade", flip=True)
+    if given.choose:
+        given.folder /= "choose"
+        path = held_out(path, given.folder / path.name)
     dataset = load(path, options)
     readers = Readers.trained(dataset, given)
     faces = HeldOut(dataset, given.faces)
@@ -65,8 +69,9 @@ def main() -> None:
         )
         row = measured(readers, faces, name, answers, others)
         rows.append({**row, "values": row["values"] | facts})
-        show(dataset, faces, answers, given.folder / f"{name.replace(':', '-')}.png")
-        keep("ageing", [{**row, **common(given, readers, faces)} for row in rows])
+        show(dataset, faces, answers, given.folder / f"{plain(name)}.png")
+        if not given.choose:
+            keep("ageing", [{**row, **common(given, readers, faces)} for row in rows])
 
 
 def prepared(folder: Path) -> Path:

@@ -82,14 +82,22 @@ def test_bicyclegans_divergence_is_that_of_two_normal_distributions() -> None:
     torch.testing.assert_close(bicyclegan.divergence(mean, log_variance), found.sum(1).mean())
 
 
-def test_stargan_v2_changes_the_domain_and_keeps_the_shape() -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rounds": 150, "diversity": 0.2},
+        {"rounds": 300, "diversity": 0.0, "residual": True, "references": False},
+    ],
+    ids=["paper", "residual"],
+)
+def test_stargan_v2_changes_the_domain_and_keeps_the_shape(changes: dict[str, Any]) -> None:
     where, colour = squares(512)
     config = stargan_v2.Config(
-        rounds=150, batch_size=4, latent=4, style=8, width=16, channel_max=32, hidden=32, mapping_layers=2,
-        mapping_rate=1.0, diversity=0.2, gamma=0.1, ema_half_life=100.0, adam=Adam(2e-3, (0.0, 0.99)),
+        batch_size=4, latent=4, style=8, width=16, channel_max=32, hidden=32, mapping_layers=2,
+        mapping_rate=1.0, gamma=0.1, ema_half_life=100.0, adam=Adam(2e-3, (0.0, 0.99)), **changes,
     )  # fmt: skip
     game = seated("stargan_v2", config, Spec((3, SIDE, SIDE), classes=2))
-    play(game, Memory(coloured(where, colour), colour), 150)
+    play(game, Memory(coloured(where, colour), colour), config.rounds)
     asked, old = squares(64, seed=1)
     translator = game.trained()
     for label in range(2):

@@ -50,6 +50,20 @@ def test_sizes_may_change_after_training() -> None:
     assert G(noise(1, 3, 45, 70), noise(1, 4), torch.tensor([1])).shape == (1, 3, 45, 70)
 
 
+def test_residual_networks_begin_with_the_image_and_learn() -> None:
+    G, x, z, label = Generator(4, (3, 32, 32), 2, width=4, hidden=6, residual=True), noise(2, 3, 32, 32), noise(2, 4), 1
+    labels = torch.full((2,), label)
+    torch.testing.assert_close(G(x, z, labels), x)
+    optimizer = torch.optim.Adam(G.parameters(), lr=1e-2)
+    for _ in range(2):  # of the last layer, then of all
+        optimizer.zero_grad()
+        G(x, z, labels).square().mean().backward()
+        optimizer.step()
+    assert not torch.allclose(G(x, z, labels), x)
+    assert G.mapping.own[-1].weight.grad[label].abs().max() > 0
+    assert G(noise(1, 3, 45, 70), noise(1, 4), torch.tensor([1])).shape == (1, 3, 45, 70)
+
+
 @pytest.mark.parametrize("kind", ["norm", "adain"])
 def test_norms_are_the_same_in_one_go(kind: str) -> None:
     """What training computes in one go is what the norm and its gains and biases give one after the other."""

@@ -107,9 +107,12 @@ class Synthesis(nn.Module):
         style: components of a style.
         width: channels of the finest layers, doubled at each halving ...
         most: ... up to this.
+        residual: whether what it makes is added to the image, at first nothing.
     """
 
-    def __init__(self, shape: tuple[int, int, int], style: int, *, width: int = 64, most: int = 512):
+    def __init__(
+        self, shape: tuple[int, int, int], style: int, *, width: int = 64, most: int = 512, residual: bool = False
+    ):
         super().__init__()
         channels, height, across = shape
         self.levels = max(round(math.log2(min(height, across) / 16)), 1)
@@ -122,13 +125,17 @@ class Synthesis(nn.Module):
         self.decode = nn.ModuleList([*styled, *(StyledBlock(a, b, style, up=True) for a, b in pairwise(widths[::-1]))])
         self.norm, self.image = Norm(widths[0]), nn.Conv2d(widths[0], channels, 1)
         self.apply(initialise)
+        self.residual = residual
+        if residual:
+            nn.init.zeros_(self.image.weight)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(n, c, h, w)."""
         y = self.encode(self.first(to_multiple(x, 2**self.levels)))
         for block in self.decode:
             y = block(y, style)
-        return self.image(F.leaky_relu(self.norm(y), SLOPE))[:, :, : x.shape[2], : x.shape[3]]
+        y = self.image(F.leaky_relu(self.norm(y), SLOPE))[:, :, : x.shape[2], : x.shape[3]]
+        return x + y if self.residual else y
 
 
 class Layers(nn.Module):
@@ -180,15 +187,15 @@ class Generator(nn.Module):
     Args:
         domains: how many there are.
         hidden, layers, rate: as in `Mapping`.
-        style, width, most: as in `Synthesis`.
+        style, width, most, residual: as in `Synthesis`.
     """
 
     def __init__(
         self, latent: int, shape: tuple[int, int, int], domains: int, *, style: int = 64, width: int = 64,
-        most: int = 512, hidden: int = 512, layers: int = 4, rate: float = 0.01,
+        most: int = 512, residual: bool = False, hidden: int = 512, layers: int = 4, rate: float = 0.01,
     ):  # fmt: skip
         super().__init__()
-        self.synthesis = Synthesis(shape, style, width=width, most=most)
+        self.synthesis = Synthesis(shape, style, width=width, most=most, residual=residual)
         self.mapping = Mapping(latent, style, domains, hidden=hidden, layers=layers, rate=rate)
 
     def forward(self, x: Tensor, z: Tensor, label: Tensor) -> Tensor:

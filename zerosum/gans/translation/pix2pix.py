@@ -82,9 +82,9 @@ class Config:
 
 PRESETS = {
     #                    rounds  batch  make       width  discriminator
-    "laptop":    Config( 80_000,     1, None,         32, 16, layers=2),
+    "laptop":    Config( 20_000,     4, None,         32, 16, norm="batch", layers=2),
     "l1":        Config( 80_000,     1, None,         64, 64, adversarial=None),
-    "laptop-l1": Config( 80_000,     1, None,         32, 16, adversarial=None),
+    "laptop-l1": Config( 20_000,     4, None,         32, 16, norm="batch", adversarial=None),
     "colorize":  Config( 80_000,     4, "grey",       64, 64, norm="batch"),
     "deblur":    Config( 80_000,     4, "blurred",    64, 64, norm="batch"),
     "inpaint":   Config( 80_000,     4, "holed",      64, 64, norm="batch"),
